@@ -85,7 +85,7 @@ async def steps(case: _Case, *, calls: int, repeats: int, at_a_time: int) -> dic
     def audit() -> None:
         call = case.access.audited(key, operation.name, message, peer=_PEER)
         if call is not None:
-            call.record("OK", resource=created_arn(answer))
+            call.record("OK", resource=created_arn(answer.message))
 
     todo: dict[str, Callable[[], object]] = {
         "request id": lambda: request_id.set(str(uuid.uuid4())),
@@ -93,7 +93,7 @@ async def steps(case: _Case, *, calls: int, repeats: int, at_a_time: int) -> dic
         "signature": lambda: case.verifier.verify(case.request, case.admitted),
         "JSON to message, with validation": lambda: operation.decode(case.request.body),
         "policies": lambda: case.access.authorize(key, operation.name, message),
-        "message to JSON": lambda: operation.encode(answer),
+        "message to JSON": lambda: operation.encode(answer.message),
         "audit line": audit,
     }
     micros = {name: min(_micros(step, calls) for _ in range(repeats)) for name, step in todo.items()}

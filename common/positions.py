@@ -3,19 +3,23 @@
 An offset alone does not identify the log: a log that was restored uses the offsets after the backup a second time. So
 each opening of a log that is written to begins an epoch, whose number is random, and a position is an epoch and an
 offset. A log's lineage is the list of its epochs: a position is on it up to where its epoch ended, and one of an epoch
-that the lineage does not have is not on it at all. (Kafka calls this a leader epoch.)
+that the lineage does not have is not on it at all. (Kafka calls this a leader epoch.) As text it is `EPOCH:OFFSET`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
+
+from common.errors import invalid
 
 __all__ = ["LEGACY_EPOCH", "START", "Epoch", "Lineage", "Position"]
 
 #: The epoch of everything that was written before there were epochs.
 LEGACY_EPOCH: Final = 0
+_TEXT: Final = re.compile(r"(\d{1,19}):(\d{1,19})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,26 @@ class Position:
 
     epoch: int
     offset: int
+
+    def __str__(self) -> str:
+        """Return the text that `parse` reads."""
+        return f"{self.epoch}:{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str, *, field: str) -> Self:
+        """Read a position that a caller sends.
+
+        Args:
+            text: `EPOCH:OFFSET`.
+            field: What the caller sent it as, for the error.
+
+        Raises:
+            InvalidInput: It is no position.
+        """
+        match = _TEXT.fullmatch(text)
+        if match is None:
+            raise invalid(field, got=text, want="EPOCH:OFFSET, as an acknowledgement of the events service has it")
+        return cls(int(match[1]), int(match[2]))
 
 
 #: The position before every event of every log.

@@ -16,12 +16,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from common.auth import Caller, forwarded
 from common.errors import PermissionDenied, TailorbirdError, Unauthenticated, Unavailable
+from common.event_offsets import OFFSET_KEY, WAIT_KEY
 from common.logs import get_logger
+from common.positions import Position
 from common.rpc import bare_aio_channel, call_metadata, deadline_seconds, from_rpc_error
 from common.settings import TlsFiles
 from gateway.protocol import CONTRACTS, Operation
 
-__all__ = ["BACKENDS", "BackendClients", "is_healthy"]
+__all__ = ["BACKENDS", "Answer", "BackendClients", "is_healthy"]
 
 #: The process that serves each of botocore's services.
 BACKENDS: Final[Mapping[str, str]] = {
@@ -44,6 +46,19 @@ class _Stub:
 
     calls: Iterator[Any]
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a service has answered.
+
+    Attributes:
+        message: The response.
+        event_offset: Offset of the event log that came with it; empty for none.
+    """
+
+    message: Any
+    event_offset: str
 
 
 class BackendClients:
@@ -74,18 +89,30 @@ class BackendClients:
             for operation in operations
         }
 
-    async def call(self, operation: Operation, request: Message, *, caller: Caller) -> Any:
+    async def call(
+        self, operation: Operation, request: Message, *, caller: Caller, wait_for: Position | None = None
+    ) -> Answer:
         """Perform an operation on behalf of a caller; its deadline is in the services' common configuration.
+
+        Args:
+            operation: The operation.
+            request: Its request.
+            caller: On whose behalf.
+            wait_for: What of the event log the answer must include; None for nothing.
 
         Raises:
             TailorbirdError: The service's error; `Unavailable` when it could not be reached in time.
         """
         stub = self._stubs[operation.service, operation.name]
         try:
-            metadata = call_metadata(self._token(), *forwarded(caller))
-            return await next(stub.calls)(request, timeout=stub.seconds, metadata=metadata)
+            wait = () if wait_for is None else ((WAIT_KEY, str(wait_for)),)
+            metadata = call_metadata(self._token(), *forwarded(caller), *wait)
+            call = next(stub.calls)(request, timeout=stub.seconds, metadata=metadata)
+            message = await call
+            trailing = await call.trailing_metadata()
         except (grpc.RpcError, Unauthenticated) as error:
             raise _translate(error, BACKENDS[operation.service]) from error
+        return Answer(message, next((value for key, value in trailing if key == OFFSET_KEY), ""))
 
     async def health(self) -> dict[str, str]:
         """Return each process's state: SERVING, or the health status or status code that it has instead."""

@@ -31,7 +31,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from common.auth import created_arn
 from common.errors import Throttled, Unavailable, reason_of
+from common.event_offsets import OFFSET_KEY, WAIT_KEY
 from common.logs import get_logger, request_id
+from common.positions import Position
 from common.rpc import LineBudget
 from gateway.admission import Admission, CallLimits
 from gateway.auth import Access, Admitted, SignatureVerifier, SignedRequest
@@ -45,12 +47,13 @@ __all__ = ["create_app"]
 
 _REQUEST_ID = "x-amzn-requestid"
 _REQUEST_ID_BYTES = _REQUEST_ID.encode()
+_OFFSET_BYTES: Final = OFFSET_KEY.encode()
 #: For callers who left before their response: a status is needed, though nobody reads it.
 _GONE = 499
 #: Bodies beyond this size are checked and decoded in a thread; smaller ones take less than the switch.
 _SMALL_BODY_BYTES: Final = 64 * 1024
 #: Headers of a response that scripts in browsers may read.
-_EXPOSED_HEADERS: Final = (_REQUEST_ID, "x-amzn-errortype", "retry-after", "date")
+_EXPOSED_HEADERS: Final = (_REQUEST_ID, OFFSET_KEY, "x-amzn-errortype", "retry-after", "date")
 
 _log = get_logger(__name__)
 #: For a cheap look at the level: there are thousands of requests each second.
@@ -116,11 +119,11 @@ class _Endpoint:
                     checked, message = await self._check(operation, head.with_body(body), progress)
                     self._access.authorize(admitted.key, checked.name, message)
                     caller = self._access.caller(admitted.key)
-                    message_out = await self._backends().call(checked, message, caller=caller)
+                    answer = await self._backends().call(checked, message, caller=caller, wait_for=_wait_for(head))
             finally:
                 self._admission.release(body)
-            answer = checked.encode(message_out)
-            self._audit(scope, operation, progress, outcome="OK", response=message_out)
+            encoded = checked.encode(answer.message)
+            self._audit(scope, operation, progress, outcome="OK", response=answer.message)
             if _std_log.isEnabledFor(logging.DEBUG):
                 access_key_id = admitted.key.access_key_id
                 _log.debug("request", operation=checked.name, access_key_id=access_key_id, millis=_millis(started))
@@ -132,19 +135,21 @@ class _Endpoint:
         except Exception as error:  # noqa: BLE001 - the single mapper: everything becomes a response here
             failure = error
         else:
-            return await self._send(answer, identifier, send)
+            return await self._send(encoded, identifier, answer.event_offset, send)
         self._audit(scope, operation, progress, outcome=reason_of(failure))
         response = self._error_response(failure, operation, progress, identifier=identifier, started=started)
         await response(scope, receive, send)
 
-    async def _send(self, answer: bytes, identifier: str, send: Send) -> None:
-        headers = (
+    async def _send(self, body: bytes, identifier: str, event_offset: str, send: Send) -> None:
+        headers = [
             *self._headers,
             (_REQUEST_ID_BYTES, identifier.encode()),
-            (b"content-length", b"%d" % len(answer)),
-        )
+            (b"content-length", b"%d" % len(body)),
+        ]
+        if event_offset:
+            headers.append((_OFFSET_BYTES, event_offset.encode()))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+        await send({"type": "http.response.body", "body": body})
 
     async def _check(
         self, operation: Operation | None, request: SignedRequest, progress: _Progress
@@ -331,6 +336,16 @@ def _head(scope: Scope) -> SignedRequest:
         headers=headers,
         body=b"",
     )
+
+
+def _wait_for(head: SignedRequest) -> Position | None:
+    """Return what of the event log the answer must include, by the request's headers; None for nothing.
+
+    Raises:
+        InvalidInput: It is no offset.
+    """
+    required = head.headers.get(WAIT_KEY)
+    return None if required is None else Position.parse(required, field=WAIT_KEY)
 
 
 def _millis(started: float) -> float:

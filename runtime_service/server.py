@@ -54,12 +54,14 @@ class WorkerLimits:
         watch_seconds: How long one call of `WatchServingAssignments` waits for a change.
         load_seconds: How long a deployment may take to load.
         cache_users: Users per deployment whose state is cached.
+        event_wait_seconds: How long a caller may wait for the log to be read.
         grace_seconds: Time that running calls get at a stop.
     """
 
     watch_seconds: float
     load_seconds: float
     cache_users: int
+    event_wait_seconds: float
     grace_seconds: float
 
 
@@ -132,7 +134,10 @@ class Worker:
             local_storage_pb2_grpc.add_LocalStorageServiceServicer_to_server,
             LocalStorageServicer(self.folders),
         )
-        recommendations = RuntimeServicer(table, self.histories, features=features, ids=self.ids, beat=self.beat)
+        wait_seconds = self.limits.event_wait_seconds
+        recommendations = RuntimeServicer(
+            table, self.histories, features=features, ids=self.ids, beat=self.beat, event_wait_seconds=wait_seconds
+        )
         histories = UserHistoryServicer(self.histories, runtime_id=self.runtime_id)
         server = self.listen([runtime_service(recommendations), user_history_service(histories), local_storage])
         await server.start()

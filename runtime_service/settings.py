@@ -77,6 +77,14 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
         10.0, gt=0, le=60, description="How long one question for changed assignments or new events waits."
     )
 
+    event_wait_seconds: float = Field(
+        5.0,
+        ge=0,
+        le=60,
+        description="How long a caller may wait at most until answers include the events that it names by "
+        "`x-tailorbird-wait-for-event-offset`; never beyond its own deadline.",
+    )
+
     load_seconds: float = Field(
         300.0, gt=0, description="An artifact that takes longer to load counts as failed, until it is loaded."
     )
@@ -98,6 +106,7 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
             watch_seconds=self.watch_seconds,
             load_seconds=self.load_seconds,
             cache_users=self.query_cache_users,
+            event_wait_seconds=self.event_wait_seconds,
             grace_seconds=self.grace_seconds,
         )
 

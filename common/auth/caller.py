@@ -14,6 +14,7 @@ from typing import Final
 
 from common.auth.tokens import Identity, is_account
 from common.errors import InvalidInput, PermissionDenied, TailorbirdError
+from common.event_offsets import WAIT_KEY
 
 __all__ = ["Caller", "caller_of", "current_caller", "forwarded", "set_caller"]
 
@@ -78,7 +79,7 @@ def caller_of(identity: Identity, metadata: Metadata) -> Caller:
         PermissionDenied: The metadata names a caller, and the token is not the gateway's.
         InvalidInput: The gateway's metadata is malformed.
     """
-    named = {key: value for key, value in metadata if key.startswith(_PREFIX)}
+    named = {key: value for key, value in metadata if key.startswith(_PREFIX) and key != WAIT_KEY}
     if not named:
         return Caller(identity.role, identity.subject, identity.account)
     if identity.role != _GATEWAY:

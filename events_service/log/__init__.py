@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Protocol
 
-from common.positions import Lineage
+from common.positions import Lineage, Position
 from common.process.long_poll import ChangeNotifier
 
 __all__ = [
@@ -283,6 +283,10 @@ class EventLog(Protocol):
 
     def lineage(self) -> Lineage:
         """Return the epochs of the log."""
+        ...
+
+    def position(self, offset: int) -> Position:
+        """Return the position of a record that was appended."""
         ...
 
     def tables(self) -> list[str]:

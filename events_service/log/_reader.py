@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.disk_usage import disk_usage
 from common.errors import OffsetOutOfRange, Unavailable
-from common.positions import Lineage
+from common.positions import Lineage, Position
 from events_service.log import Bounds, LoggedRecord, LogPage, LogUsage, TableLag
 from events_service.log import _statements as statements
 from events_service.log._disk import end_if_unsynced
@@ -66,6 +66,10 @@ class LogReader:
         """Return the epochs of the log."""
         with self._snapshot() as connection:
             return statements.lineage(connection)
+
+    def position(self, offset: int) -> Position:
+        """Return the position of a record that was appended."""
+        return self.lineage().at(offset)
 
     def tables(self) -> list[str]:
         """Return the locations of all tables that the log has records of."""

@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 
 from common.clock import Clock
 from common.errors import Unavailable
+from common.positions import Epoch, Position
 from common.private_files import private_folder
 from common.process.long_poll import ChangeNotifier
 from events_service.log import Divergence, LogEntry
@@ -70,6 +71,7 @@ class SqliteEventLog(LogReader):
         super().__init__(folder / DATABASE)
         # The epoch begins with the first write, so that a start without any leaves no trace.
         self._epoch = secrets.randbelow(2**63 - 1) + 1
+        self._begun: Epoch | None = None
         self.appended = ChangeNotifier()
         self._wal_holds_removed = False
         try:
@@ -105,6 +107,13 @@ class SqliteEventLog(LogReader):
     def submit(self, entries: Sequence[LogEntry]) -> Future[tuple[int, ...]]:
         """Begin to append records; see `EventLog`."""
         return self._writer.submit_part(self._append, entries, size=payload_bytes(entries))
+
+    def position(self, offset: int) -> Position:
+        """Return the position of a record that was appended, without a look into the file for what this process did."""
+        begun = self._begun
+        if begun is not None and offset >= begun.first_offset:
+            return Position(begun.epoch, offset)
+        return super().position(offset)
 
     def catch_up(self) -> None:
         """Return: there is no other process; see `EventLog`."""
@@ -192,6 +201,9 @@ class SqliteEventLog(LogReader):
 
     def _on_commit(self, connection: sqlite3.Connection) -> None:
         end = statements.end(connection)
+        if self._begun is None:
+            lineage = statements.lineage(connection)
+            self._begun = next((epoch for epoch in lineage if epoch.epoch == self._epoch), None)
         if end > self._end:
             self._end = end
             self.appended.notify()

@@ -15,6 +15,7 @@ from common.auth import current_caller
 from common.avro import AvroSchema
 from common.errors import CorruptArtifact, ResourceNotFound, Unavailable, invalid
 from common.process.completion import completed
+from common.rpc import tell_offset
 from events_service.domain import RawActionInteraction, RawCall, RawEvent, check_events
 from events_service.domain.action_interactions import check_action_interactions
 from events_service.domain.entities import ACTIONS, ITEMS, USERS, EntityType, RawEntity, check_entities
@@ -118,7 +119,7 @@ class EventsServicer(events_service_pb2_grpc.EventsServiceServicer):
         await self._put("datasetArn", dataset_arn, kind.dataset_type, entries, context)
 
     async def _put(self, field: str, key: str, dataset_type: str, entries: _Entries, context: Context) -> None:
-        """Append what a call sends; its dataset holds until that is over: a deletion waits for it.
+        """Append what a call sends, and tell its offset; its dataset holds until that is over: a deletion waits for it.
 
         All is done on the event loop, where a call costs no way to a thread and back; only one whose tracker or dataset
         is not known yet waits for it in a thread.
@@ -133,8 +134,8 @@ class EventsServicer(events_service_pb2_grpc.EventsServiceServicer):
         used = self._trackers.use_now(key, account=account)
         if used is None:
             seconds = self._append_seconds if remaining is None else remaining
-            await asyncio.to_thread(self._put_waiting, field, key, dataset_type, entries, account, seconds)
-            return
+            appending = asyncio.to_thread(self._put_waiting, field, key, dataset_type, entries, account, seconds)
+            return self._tell(await appending, context)
         try:
             future = self._log.submit(entries(_target(used.tracker, field, dataset_type)))
         except BaseException:
@@ -144,21 +145,27 @@ class EventsServicer(events_service_pb2_grpc.EventsServiceServicer):
         future.add_done_callback(lambda _: used.end_use())
         seconds = self._append_seconds if remaining is None else min(self._append_seconds, remaining)
         try:
-            await completed(future, seconds=seconds)
+            offsets = await completed(future, seconds=seconds)
         except TimeoutError as error:
             future.cancel()
             raise Unavailable(
                 f"event log: got no acknowledgement within {seconds:g} s; records may or may not be kept, so repeat "
                 "the call: what is kept already is not added again"
             ) from error
+        return self._tell(offsets, context)
+
+    def _tell(self, offsets: Sequence[int], context: Context) -> None:
+        """Send the last offset behind the acknowledgement: answers that include it include all that was sent."""
+        tell_offset(context, self._log.position(max(offsets)))
 
     def _put_waiting(
         self, field: str, key: str, dataset_type: str, entries: _Entries, account: str | None, seconds: float
-    ) -> None:
+    ) -> tuple[int, ...]:
         ends = time.monotonic() + seconds
         with self._trackers.use(key, field=field, account=account, seconds=seconds) as tracker:
             left = max(ends - time.monotonic(), 0.0)
-            self._log.append(entries(_target(tracker, field, dataset_type)), seconds=min(self._append_seconds, left))
+            sent = entries(_target(tracker, field, dataset_type))
+            return self._log.append(sent, seconds=min(self._append_seconds, left))
 
 
 def _target(tracker: Tracker, field: str, dataset_type: str) -> _Target:

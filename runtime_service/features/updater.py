@@ -17,7 +17,7 @@ from common.errors import InvalidInput, TailorbirdError
 from common.features import Features, FeatureSnapshot
 from common.features.snapshot import ID_COLUMNS
 from common.logs import get_logger
-from common.positions import Lineage, Position
+from common.positions import START, Lineage, Position
 from common.process.backoff import BackoffPolicy
 from common.process.contact import PeerContact
 from common.vocabulary import Vocabulary
@@ -25,7 +25,7 @@ from protos.tailorbird.internal.v1.serving_pb2 import ServingDatasetGroup
 from runtime_service.features.filter_table import FilterTable, StaticPart
 from runtime_service.features.groups import GroupFeatures, GroupMeaning
 from runtime_service.features.update import GroupState, updated_group
-from runtime_service.history import HistoryReader, PutsMark
+from runtime_service.history import HistoryReader, Progress, PutsMark
 from runtime_service.history.held import Held
 from runtime_service.serving.deployments import Deployment, DeploymentTable
 
@@ -38,6 +38,8 @@ _OPEN_BACKOFF: Final = BackoffPolicy(first_seconds=0.5, longest_seconds=30.0, ji
 _OPENED_AT_ONCE: Final = 2
 #: How long a new deployment waits for the features of its group before it serves without them.
 _PREPARED_SECONDS: Final = 10.0
+#: What tells that nothing was ever put.
+_NO_PUTS: Final = PutsMark(0, 0)
 #: Dataset group, identity of a model's ids, and the type of the dataset that they are of.
 _Key = tuple[str, int, str]
 _log = get_logger(__name__)
@@ -116,6 +118,7 @@ class FeatureUpdater:
         self._tables: dict[_Key, _Table] = {}
         self._changed = asyncio.Event()
         self._seen: tuple[PutsMark, Lineage] | None = None
+        self._looked = START
         self._noted: tuple[Held, list[str]] | None = None
         self._opening = asyncio.Semaphore(_OPENED_AT_ONCE)
 
@@ -148,6 +151,16 @@ class FeatureUpdater:
     def filter_group(self, filter_arn: str) -> str | None:
         """Return the dataset group that a filter belongs to; None for one that is not assigned."""
         return next((arn for arn, group in self._groups.items() if filter_arn in group.meaning.filters), None)
+
+    def included(self, progress: Progress) -> int:
+        """Return up to which offset answers include the log.
+
+        Args:
+            progress: How far the histories are; what was put last may not be in the features yet.
+        """
+        if progress.puts == (_NO_PUTS if self._seen is None else self._seen[0]):
+            return progress.offset
+        return min(progress.lineage.shared(self._looked), progress.offset)
 
     async def filter_table(self, deployment: Deployment, dataset_type: str) -> FilterTable:
         """Return what filters of a deployment are evaluated over.
@@ -240,9 +253,11 @@ class FeatureUpdater:
 
     async def _update(self, *, is_changed: bool) -> bool:
         """Make everything anew of which a part has changed; return whether something had."""
-        seen = self._reader.puts_mark(), self._reader.lineage()
+        progress = self._reader.progress()
+        seen = progress.puts, progress.lineage
         now = {arn: group.state.group for arn, group in self._groups.items() if group.state is not None}
         if not is_changed and seen == self._seen and not self._lacks_tables(now):
+            self._looked = progress.position
             return False
         states, failures = dict[str, GroupState](), list[TailorbirdError]()
         for arn, group in list(self._groups.items()):
@@ -257,7 +272,8 @@ class FeatureUpdater:
         self._tables = tables
         for arn, group in self._groups.items():
             group.state = states.get(arn, group.state)
-        self._seen = seen
+        self._seen = None if failures else seen
+        self._looked = self._looked if failures else progress.position
         await self._tell_held()
         for group in self._groups.values():
             waited_for = group.meaning.locations.keys() & ID_COLUMNS.keys()

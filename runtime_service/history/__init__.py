@@ -15,7 +15,16 @@ from common.deletions import DeletedUsers
 from common.positions import Lineage, Position
 from inference.recent_events import RecentHistory
 
-__all__ = ["BucketCounts", "HistoryEvent", "HistoryReader", "HistoryWriter", "ItemCount", "Put", "PutsMark"]
+__all__ = [
+    "BucketCounts",
+    "HistoryEvent",
+    "HistoryReader",
+    "HistoryWriter",
+    "ItemCount",
+    "Progress",
+    "Put",
+    "PutsMark",
+]
 
 #: The type of dataset that histories of items are made from.
 INTERACTIONS: Final = "INTERACTIONS"
@@ -91,6 +100,25 @@ class PutsMark(NamedTuple):
     offset: int
 
 
+class Progress(NamedTuple):
+    """How far the log has been read.
+
+    Attributes:
+        lineage: Of the log.
+        offset: That of the last record.
+        puts: What tells whether there were puts.
+    """
+
+    lineage: Lineage
+    offset: int
+    puts: PutsMark
+
+    @property
+    def position(self) -> Position:
+        """The position of the last record."""
+        return self.lineage.at(self.offset)
+
+
 @dataclass(frozen=True, slots=True)
 class ItemCount:
     """How often an item was used.
@@ -136,6 +164,9 @@ class HistoryReader(Protocol):
 
     def log_impressions(self, recommendation_id: str, dataset_group_arn: str, item_ids: Sequence[str]) -> None:
         """Store which items a recommendation shows, for events that will refer to it."""
+
+    def progress(self) -> Progress:
+        """Return how far the log has been read: what is looked up later is of then at least."""
 
     def puts_mark(self) -> PutsMark:
         """Return what changes with each put; costs one look-up."""

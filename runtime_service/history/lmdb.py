@@ -24,7 +24,7 @@ from common.errors import StorageFull, Unavailable
 from common.logs import get_logger
 from common.positions import Lineage, Position
 from common.private_files import FILE_MODE, private_file, private_folder
-from runtime_service.history import INTERACTIONS, BucketCounts, HistoryEvent, Put, PutsMark
+from runtime_service.history import INTERACTIONS, BucketCounts, HistoryEvent, Progress, Put, PutsMark
 from runtime_service.history.changes import Changes
 from runtime_service.history.counts import CountStore
 from runtime_service.history.crash_marker import is_clean, mark_closed, mark_open
@@ -116,6 +116,7 @@ class LmdbHistoryReader:
         # LMDB's map must not change its size while a transaction of this process is open: each holds its thread's lock.
         self._read_lock, self._counts_lock, self._puts_lock = threading.Lock(), threading.Lock(), threading.Lock()
         self._cached_lineage: tuple[bytes | None, Lineage] = (None, lineage_of(None))
+        self._cached_progress: tuple[tuple[bytes | None, ...], Progress] | None = None
 
     def find(self, dataset_group_arn: str, user_id: str, *, dataset_type: str = INTERACTIONS) -> StoredHistory | None:
         """Return the recent events of a user, or of the session that has this id; None for none."""
@@ -147,6 +148,20 @@ class LmdbHistoryReader:
         """Store which items a recommendation shows, for events that will refer to it."""
         group = digest(dataset_group_arn)
         self._impressions.append(recommendation_id, [key(group, LOGGED, item_id) for item_id in item_ids])
+
+    def progress(self) -> Progress:
+        """Return how far the log has been read; see `HistoryReader`."""
+        return self._read(self._progress, self._read_lock)
+
+    def _progress(self, transaction: Any) -> Progress:
+        """Read how far the log has been read: the same object as before where that is the same."""
+        get, state = transaction.get, self._state
+        stored = get(_OFFSET_KEY, b"1", state), get(_LINEAGE_KEY, None, state), get(_PUTS_KEY, None, state)
+        cached = self._cached_progress
+        if cached is None or stored != cached[0]:
+            progress = Progress(self._lineage(transaction), int(stored[0]) - 1, _puts_mark(transaction, state))
+            cached = self._cached_progress = stored, progress
+        return cached[1]
 
     def puts_mark(self) -> PutsMark:
         """Return what changes with each put; see `HistoryReader`."""

@@ -38,6 +38,7 @@ from runtime_service.domain.requests import (
     unknown_target,
     unserved_target,
 )
+from runtime_service.features.event_offsets import EventOffsets
 from runtime_service.features.request_filters import RequestFilters, Situation
 from runtime_service.features.updater import FeatureUpdater
 from runtime_service.history import HistoryReader
@@ -66,6 +67,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         features: What filters and metadata columns read.
         ids: Makes the ids of answers.
         beat: Called with each request: shows that this process lives.
+        event_wait_seconds: How long a caller may wait for the log to be read.
         now: Tells the present moment in seconds since 1970.
     """
 
@@ -77,12 +79,14 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         features: FeatureUpdater,
         ids: RecommendationIds,
         beat: Callable[[], None],
+        event_wait_seconds: float = 5.0,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._table = table
         self._recommender = Recommender(histories)
         self._filters = RequestFilters(features, histories)
         self._features = features
+        self._offsets = EventOffsets(histories, features, wait_seconds=event_wait_seconds)
         self._ids = ids
         self._beat = beat
         self._now = now
@@ -90,10 +94,11 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
     async def GetActionRecommendations(
         self,
         request: runtime_service_pb2.GetActionRecommendationsRequest,
-        context: Any,  # noqa: ARG002 - gRPC passes it
+        context: Any,
     ) -> _ActionList:
         """Return the actions that a user is most likely to take, with how likely each is for itself."""
         deployment = self._find(request, "GetActionRecommendations")
+        await self._offsets.included(context)
         count = request.num_results if request.HasField("num_results") else None
         limit = requested_results(count, default=DEFAULT_ACTIONS, most=MAX_ACTIONS)
         user_id = check_user(request.user_id, required=deployment.pipeline.needs_user)
@@ -110,10 +115,11 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
     async def GetPersonalizedRanking(
         self,
         request: runtime_service_pb2.GetPersonalizedRankingRequest,
-        context: Any,  # noqa: ARG002 - gRPC passes it
+        context: Any,
     ) -> _Ranking:
         """Return the given items in the order that fits a user; items that the model does not know come last."""
         deployment = self._find(request, "GetPersonalizedRanking")
+        await self._offsets.included(context)
         pipeline, columns = deployment.pipeline, await self._columns(request.metadata_columns, deployment)
         item_ids = check_items(request.input_list, most=MAX_RESULTS_WITH_METADATA if columns else MAX_RANKED)
         user_id = check_user(request.user_id, required=pipeline.needs_user)
@@ -136,10 +142,11 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
     async def GetRecommendations(
         self,
         request: runtime_service_pb2.GetRecommendationsRequest,
-        context: Any,  # noqa: ARG002 - gRPC passes it
+        context: Any,
     ) -> _Recommendations:
         """Return the items that fit a user, or that are similar to an item, best first."""
         deployment = self._find(request, "GetRecommendations")
+        await self._offsets.included(context)
         pipeline = deployment.pipeline
         columns = await self._columns(request.metadata_columns, deployment)
         query = RecommendationRequest(

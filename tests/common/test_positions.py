@@ -1,5 +1,8 @@
 """Places in a log are compared along the lineage, and not at all across logs that do not know each other."""
 
+import pytest
+
+from common.errors import InvalidInput
 from common.positions import LEGACY_EPOCH, START, Epoch, Lineage, Position
 
 OLD, RESTORED, NEXT, FOREIGN = 11, 22, 33, 44
@@ -36,3 +39,18 @@ def test_log_without_epochs_has_the_places_without_epochs():
     assert Lineage.legacy().has(Position(LEGACY_EPOCH, 5))
     assert Lineage().shared(Position(LEGACY_EPOCH, 5)) == 0
     assert (Lineage().current, LINEAGE.current) == (LEGACY_EPOCH, NEXT)
+
+
+def test_positions_are_read_from_the_text_that_they_have():
+    position = Position(2**63 - 1, 17)
+
+    assert str(position) == f"{2**63 - 1}:17"
+    assert Position.parse(str(position), field="x") == position
+
+
+@pytest.mark.parametrize(
+    "text", ["", "17", ":17", "1:", "1:-2", "1:2:3", " 1:2", "1:2\n", "a:1", "1:1.5", "٣:1", "1" * 20 + ":1"]
+)
+def test_text_that_is_no_position_is_refused(text):
+    with pytest.raises(InvalidInput, match=r"^`x`: got .*, want EPOCH:OFFSET"):
+        Position.parse(text, field="x")

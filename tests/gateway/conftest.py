@@ -95,14 +95,16 @@ class Endpoint:
         """Addresses of the backends, by the processes' names."""
         return {BACKENDS[service]: backend.target for service, backend in self.backends.items()}
 
-    def client(self, service: str, *, key: AccessKey | None = None, **options: Any) -> Any:
+    def client(
+        self, service: str, *, key: AccessKey | None = None, endpoint_url: str | None = None, **options: Any
+    ) -> Any:
         """Return a boto3 client that does not try again."""
         if key is None and not options and service in self.clients:
             return self.clients[service]
         used = key or self.key
         made = boto3.session.Session().client(
             service,
-            endpoint_url=self.url,
+            endpoint_url=endpoint_url or self.url,
             region_name="eu-west-1",
             aws_access_key_id=used.access_key_id,
             aws_secret_access_key=used.secret_access_key,

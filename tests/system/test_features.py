@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from benchmarks.system import running_system
 from cli.demo.generated import generate
 from cli.demo.items import SCHEMAS
 from cli.demo.journey import ROLE_ARN, Journey
+from common.event_offsets import OFFSET_KEY, WAIT_KEY
 from common.features import open_snapshot
 from common.rpc.channels import channel
 from common.settings import StoreSettings
@@ -151,9 +153,9 @@ def test_what_was_imported_and_put_is_told_filtered_by_and_shown(system, tmp_pat
         for item, genres in ((first, f"{other}|Silent"), (second, "Silent|Adult")):
             put(journey, item, title=data.items[item].title, genres=genres, year=data.items[item].year)
         put(journey, "film-of-tomorrow", title="Tomorrow", genres="Silent", year=2030)
-        events.put_users(
+        acknowledged = events.put_users(
             datasetArn=journey.datasets["Users"], users=[{"userId": child, "properties": json.dumps(CHILD)}]
-        )
+        )["ResponseMetadata"]["HTTPHeaders"][OFFSET_KEY]
         silent = {first: shown(data, first, f"{other}|Silent"), second: shown(data, second, "Silent|Adult")}
 
         def is_as_put():
@@ -163,6 +165,9 @@ def test_what_was_imported_and_put_is_told_filtered_by_and_shown(system, tmp_pat
                 and seen(grown_up, genre, year=2000).keys() == chosen - {first, second}
             )
 
+        # Whoever waits for the offset of an acknowledgement gets no answer from before, whichever worker it is from.
+        with waiting_for(journey.clients.runtime, acknowledged):
+            assert wait_until(lambda: in_time(seen, child, "Silent"), seconds=SOON) == {first: silent[first]}
         wait_until(is_as_put, seconds=SOON)
 
         # It is the same from the next snapshots, and the store of puts keeps nothing that they have.
@@ -181,6 +186,28 @@ def test_what_was_imported_and_put_is_told_filtered_by_and_shown(system, tmp_pat
     # Of deleted users nothing is known.
     delete_user(journey, system.installation.buckets, child)
     wait_until(lambda: seen(child, "Silent") == silent, seconds=SOON)
+
+
+@contextmanager
+def waiting_for(client, offset):
+    """Let the calls of a client wait for an offset."""
+
+    def want(params, **_):
+        params["headers"][WAIT_KEY] = offset
+
+    client.meta.events.register("before-call", want)
+    yield
+    client.meta.events.unregister("before-call", want)
+
+
+def in_time(call, *arguments):
+    """Return an answer; None where what it was to include was not read in time."""
+    try:
+        return call(*arguments)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "RequestTimeoutException":
+            raise
+        return None
 
 
 def succeeded(call, *arguments, **members):

@@ -7,6 +7,7 @@ import pytest
 
 from common.auth import Caller, current_caller, forwarded
 from common.errors import TailorbirdError
+from common.event_offsets import WAIT_KEY
 from common.rpc import Service
 from common.testing import serving
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
@@ -77,6 +78,10 @@ def test_nobody_else_names_a_caller(server, role, name):
 
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
     assert name in caught.value.details()
+
+
+def test_anybody_says_which_offset_to_wait_for(server):
+    assert callers(server, "client", metadata=((WAIT_KEY, "1:2"),)) == 2 * [Caller("client", "test-client", OWN)]
 
 
 @pytest.mark.parametrize(

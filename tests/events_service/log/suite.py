@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from common.errors import OffsetOutOfRange, Unavailable
+from common.positions import LEGACY_EPOCH
 from events_service.domain import ActionInteraction, Entity
 from events_service.log import Bounds, LogRemoval, RecordKind, TableLag, UserRemoval
 from events_service.records import content_of, log_entry
@@ -50,6 +51,13 @@ class EventLogSuite:
 
         assert log.append(entries(2, 3), seconds=20) == (2, 3)
         assert offsets(log) == [1, 2, 3]
+
+    def test_records_have_positions_on_the_lineage_of_the_log(self, log):
+        log.append(entries(1, 2), seconds=20)
+        log.append(entries(3), seconds=20)
+
+        assert [log.position(offset) for offset in (1, 2, 3)] == [log.lineage().at(offset) for offset in (1, 2, 3)]
+        assert log.position(3).epoch == log.lineage().current != LEGACY_EPOCH
 
     def test_appends_that_nobody_waits_for_end_with_their_offsets(self, log):
         futures = [log.submit(entries(1, 2)), log.submit(entries(2, 3)), log.submit(entries(3, 1, 4))]

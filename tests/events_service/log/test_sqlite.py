@@ -98,6 +98,24 @@ def test_every_opening_that_is_written_to_begins_an_epoch(tmp_path, clock):
     assert len({item.epoch for item in lineage} - {LEGACY_EPOCH}) == 3
 
 
+def test_positions_of_what_was_appended_before_are_of_the_epochs_of_then(tmp_path, clock):
+    for number in (1, 2):
+        opened = SqliteEventLog(tmp_path / "x", clock=clock)
+        opened.append(entries(number), seconds=20)
+        opened.close()
+    opened = SqliteEventLog(tmp_path / "x", clock=clock)
+    repeated = opened.append(entries(1), seconds=20)
+    unwritten = [opened.position(offset) for offset in (*repeated, 2)]
+    opened.append(entries(3), seconds=20)
+
+    positions = [opened.position(offset) for offset in (1, 2, 3)]
+
+    assert positions == [opened.lineage().at(offset) for offset in (1, 2, 3)]
+    assert unwritten == positions[:2]
+    assert len({position.epoch for position in positions}) == 3
+    opened.close()
+
+
 def test_log_that_is_restored_from_a_backup_parts_from_the_one_it_was(tmp_path, clock):
     first = SqliteEventLog(tmp_path / "x", clock=clock)
     first.append(entries(1, 2), seconds=20)

@@ -16,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from common import columns, errors
 from common.clock import ManualClock
+from common.event_offsets import OFFSET_KEY
 from common.operations import missing_operations
 from common.positions import START, Position
 from common.rpc import from_rpc_error
@@ -108,6 +109,10 @@ def read(from_offset: int, **more) -> event_log_pb2.ReadRecordsRequest:
     return event_log_pb2.ReadRecordsRequest(from_offset=from_offset, **more)
 
 
+def as_metadata(role: str) -> list[tuple[str, str]]:
+    return [("authorization", f"Bearer {KEYS.token(role)}")]
+
+
 def refused(call, request) -> errors.TailorbirdError:
     with pytest.raises(grpc.RpcError) as caught:
         call(request)
@@ -197,6 +202,15 @@ def test_event_before_log_in_has_no_user(service, grpc_stub):
     (logged,) = grpc_stub.log.ReadRecords(read(start)).records
     assert not logged.event.HasField("user_id")
     assert logged.event.session_id == "s"
+
+
+def test_an_acknowledgement_tells_the_position_of_the_last_record(service, grpc_stub):
+    metadata, request = as_metadata("client"), put(an_event(), an_event(event_id="told"))
+
+    calls = [grpc_stub.raw_events.PutEvents.with_call(request, metadata=metadata, timeout=20)[1] for _ in range(2)]
+
+    offsets = [dict(answer.trailing_metadata())[OFFSET_KEY] for answer in calls]
+    assert offsets == 2 * [str(service.log.lineage().at(service.log.bounds().end - 1))]
 
 
 def test_repeated_call_adds_nothing(service, grpc_stub):

@@ -103,7 +103,7 @@ class SharedReader(LmdbHistoryReader):
         self._histories, self._shown = writer._histories, writer._shown
         self._counts, self._puts = writer._counts, writer._puts
         self._read_lock, self._counts_lock, self._puts_lock = threading.Lock(), threading.Lock(), threading.Lock()
-        self._cached_lineage = (None, lineage_of(None))
+        self._cached_lineage, self._cached_progress = (None, lineage_of(None)), None
 
 
 def idle_follower(histories, deployments) -> FeatureUpdater:
