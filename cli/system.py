@@ -53,6 +53,8 @@ _INHERITED_PREFIXES: Final = (
 )  # fmt: skip
 #: Settings of an S3-compatible service: the store of `up` is a folder, so only files of users need it.
 _S3_PREFIX: Final = "TAILORBIRD_S3_"
+#: An address of one process, which five cannot share.
+_METRICS: Final = "TAILORBIRD_METRICS_LISTEN"
 #: Processes that read or write files of users.
 _USES_S3: Final = frozenset({"events_service", "trainer"})
 #: By this variable the shell says that its other variables of AWS are meant for files of jobs. Without it they may be
@@ -168,7 +170,9 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
 def inherited_environment(environ: Mapping[str, str], process: str) -> dict[str, str]:
     """Return the variables of an environment that a process gets: those that any program needs, and its settings."""
     settings = {
-        name for name in _settings_by_process()[process] if process in _USES_S3 or not name.startswith(_S3_PREFIX)
+        name
+        for name in _settings_by_process()[process]
+        if name != _METRICS and (process in _USES_S3 or not name.startswith(_S3_PREFIX))
     }
     if process in _USES_S3 and environ.get(_AWS_S3):
         settings |= AWS_VARIABLES

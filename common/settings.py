@@ -24,6 +24,7 @@ __all__ = [
     "RecommendationSettings",
     "ServerSettings",
     "StoreSettings",
+    "TelemetrySettings",
     "TlsFiles",
     "TlsSettings",
     "forget_settings",
@@ -86,7 +87,19 @@ class TlsSettings(BaseSettings):
         return TlsFiles(self.tls_cert_file, self.tls_key_file, self.tls_ca_file)
 
 
-class ProcessSettings(TlsSettings):
+class TelemetrySettings(BaseSettings):
+    """What a process shows of its work."""
+
+    model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")
+
+    metrics_listen: str | None = Field(
+        None,
+        description="HOST:PORT on which `GET /metrics` shows figures to Prometheus, without authentication, to all who "
+        "reach it; absent: none are kept. See docs/observability.md.",
+    )
+
+
+class ProcessSettings(TlsSettings, TelemetrySettings):
     """Settings of every process."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")

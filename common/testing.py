@@ -24,6 +24,7 @@ from common.arn import DEFAULT_ACCOUNT
 from common.auth import TokenIssuer, TokenVerifier, generate_key_pair
 from common.rpc import AioRpcServer, CallPolicy, Service, channel
 from common.settings import CallLimits, TlsFiles
+from common.telemetry import NO_CALLS, CallObserver
 
 __all__ = ["Keys", "Loop", "Serving", "loop_in_thread", "make_keys", "serving", "wait_until"]
 
@@ -142,6 +143,7 @@ def serving(
     limits: CallLimits | None = None,
     tls: TlsFiles | None = None,
     account: str = DEFAULT_ACCOUNT,
+    observer: CallObserver = NO_CALLS,
 ) -> Iterator[Serving]:
     """Run a real server with these services on a free loopback port, ready, and stop it afterwards.
 
@@ -151,7 +153,15 @@ def serving(
 
     async def start() -> AioRpcServer:
         policy = CallPolicy(made.verifier, account=account)
-        server = AioRpcServer(services, policy=policy, address="127.0.0.1:0", threads=threads, limits=limits, tls=tls)
+        server = AioRpcServer(
+            services,
+            policy=policy,
+            address="127.0.0.1:0",
+            threads=threads,
+            limits=limits,
+            tls=tls,
+            observer=observer,
+        )
         await server.start()
         server.ready()
         return server

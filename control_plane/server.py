@@ -8,6 +8,7 @@ from typing import Final
 
 from common.process.long_poll import LongPolls
 from common.rpc import Service
+from common.telemetry import NO_FIGURES, Figures
 from control_plane.app_context import AppContext
 from control_plane.domain.schedules import AutomaticTraining
 from control_plane.jobs.queue import JobQueue
@@ -109,6 +110,7 @@ def assemble(
     *,
     refuse_worse_versions: bool = True,
     automatic_training: AutomaticTraining = _AS_PERSONALIZE,
+    figures: Figures = NO_FIGURES,
 ) -> ControlPlane:
     """Make a control plane.
 
@@ -118,10 +120,15 @@ def assemble(
         timing: Durations and limits.
         refuse_worse_versions: Whether campaigns that follow their solution skip versions that are significantly worse.
         automatic_training: How solutions are trained that do not say.
+        figures: Count how jobs end.
     """
     long_polls = LongPolls(metadata_store.changed, max_waiting=timing.max_waiting, look_seconds=_LOOK_SECONDS)
     queue = JobQueue(
-        metadata_store, app_context, lease_seconds=timing.lease_seconds, retry_seconds=timing.retry_seconds
+        metadata_store,
+        app_context,
+        lease_seconds=timing.lease_seconds,
+        retry_seconds=timing.retry_seconds,
+        figures=figures,
     )
     latest_version_sync = LatestVersionSync(app_context, refuse_worse_versions=refuse_worse_versions)
     deletions = DeletionReconciler(app_context, liveness_seconds=timing.events_liveness_seconds)

@@ -8,8 +8,10 @@ from datetime import timedelta
 from pydantic import Field, PositiveInt, SecretStr
 
 from common.settings import ServerSettings
+from common.telemetry.process import Telemetry
 from control_plane.domain.quotas import Quotas
 from control_plane.domain.schedules import AutomaticTraining
+from control_plane.figures import FIGURES
 from control_plane.server import Timing
 
 __all__ = ["ControlPlaneSettings"]
@@ -156,3 +158,7 @@ class ControlPlaneSettings(ServerSettings):
             feature_snapshot_seconds=self.feature_snapshot_seconds,
             max_feature_snapshots=self.max_feature_snapshots,
         )
+
+    def telemetry(self) -> Telemetry:
+        """Return what observes the parts of this service; to be called once, before anything is forked."""
+        return Telemetry(self, FIGURES)

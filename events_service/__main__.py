@@ -15,8 +15,7 @@ from common.recommendation_ids import recommendation_ids
 from common.rpc import channel, file_token, make_server, serve_until_signal
 from common.settings import forget_settings
 from common.storage.objects import open_store
-from common.telemetry import serve_figures
-from events_service.attribution.figures import AttributionFigures
+from common.telemetry import CallObserver
 from events_service.attribution.state import AttributionState
 from events_service.opening import open_log
 from events_service.server import AttributionParts, EventsService, assemble
@@ -30,24 +29,25 @@ def main() -> None:
     settings = EventsSettings()
     forget_settings(os.environ)
     configure_logging("events_service", level=settings.log_level, form=settings.log_form)
-    token, clock, ids = file_token(settings.token_file), SystemClock(), recommendation_ids(settings)
+    token, telemetry = file_token(settings.token_file), settings.telemetry()
     token()  # one that is missing stops the process here and not at the first event
     control_plane = channel(settings.control_plane, token=token, tls=settings.tls())
-    log = open_log(settings, clock)
+    clock, ids, figures = SystemClock(), recommendation_ids(settings), telemetry.figures()
+    log = open_log(settings, clock, figures=figures)
     state = AttributionState(settings.data_dir / "metric_attribution.db", end=log.lineage().at(log.bounds().end - 1))
     trackers = RemoteTrackers(control_plane, service_id=service_id(settings.listen))
     kept, timing = TrackerFile(settings.data_dir / "trackers.json"), settings.timing()
     store = open_store(settings)
     parts = AttributionParts(state, ids, settings.outputs(), clock, state.name if settings.event_log_url else "")
-    service = assemble(log, store, trackers, timing=timing, tracker_file=kept, attribution=parts)
-    figures = serve_figures(settings.metrics_listen, [AttributionFigures(state)])
-    with closing(control_plane), closing(log), closing(state), figures:
-        run(serve(settings, service))
+    service = assemble(log, store, trackers, timing=timing, tracker_file=kept, attribution=parts, figures=figures)
+    with closing(control_plane), closing(log), closing(state), telemetry.shown(service.sources):
+        run(serve(settings, service, telemetry.observer()))
 
 
-async def serve(settings: EventsSettings, events_service: EventsService) -> None:
+async def serve(settings: EventsSettings, events_service: EventsService, observer: CallObserver) -> None:
     """Answer calls until a signal comes."""
-    server = make_server(events_service.services, settings, address=settings.listen, threads=settings.max_workers)
+    services, threads = events_service.services, settings.max_workers
+    server = make_server(services, settings, address=settings.listen, threads=threads, observer=observer)
     events_service.start()
     await serve_until_signal(server, grace=settings.grace_seconds, on_stop=events_service.polls.close)
     await asyncio.to_thread(events_service.stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from common.clock import Clock
 from common.errors import InvalidInput
+from common.telemetry import NO_FIGURES, Figures
 from events_service.log import EventLog
 from events_service.log._files import UNFINISHED_DATABASE
 from events_service.log._replica import REPLICA
@@ -13,8 +14,13 @@ from events_service.settings import EventsSettings
 __all__ = ["open_log"]
 
 
-def open_log(settings: EventsSettings, clock: Clock) -> EventLog:
+def open_log(settings: EventsSettings, clock: Clock, *, figures: Figures = NO_FIGURES) -> EventLog:
     """Open the event log.
+
+    Args:
+        settings: Say where it is.
+        clock: The time of day.
+        figures: Count what is written; to a log in JetStream, which is another process, nothing.
 
     Raises:
         InvalidInput: The folder has one elsewhere, which was not moved.
@@ -47,4 +53,5 @@ def open_log(settings: EventsSettings, clock: Clock) -> EventLog:
         clock=clock,
         max_waiting=settings.max_pending_writes,
         checkpoint_pages=settings.wal_checkpoint_pages,
+        figures=figures,
     )

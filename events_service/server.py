@@ -14,13 +14,16 @@ from common.process.periodic import PeriodicThread
 from common.recommendation_ids import RecommendationIds
 from common.rpc import Service
 from common.storage import Store
+from common.telemetry import NO_FIGURES, Figures, Source
 from events_service.attribution.counter import MetricAttributionCounter
+from events_service.attribution.figures import AttributionFigures
 from events_service.attribution.reports import AttributionReports
 from events_service.attribution.state import AttributionState
 from events_service.consumers import Consumer
 from events_service.consumers.rounds import ConsumerRounds
 from events_service.dataset_sink import DatasetSink
 from events_service.domain.rate_limit import CommitRateLimit
+from events_service.figures import LogFigures
 from events_service.log import EventLog
 from events_service.maintenance import Maintenance
 from events_service.servicers.dataset_sink import SERVICE as DATASET_SINK_SERVICE
@@ -82,13 +85,23 @@ class AttributionParts:
 
 @dataclass(frozen=True, slots=True)
 class EventsService:
-    """The parts that the process handles: services, long polls, and background threads."""
+    """The parts that the process handles: services, long polls, background threads, and what they show.
+
+    Attributes:
+        services: What the gRPC server serves.
+        polls: The waiting calls; to be closed when the process stops.
+        trackers: The set of trackers, followed.
+        maintenance: The work on the log that no consumer does.
+        background: All threads.
+        sources: Figures that are read and not counted.
+    """
 
     services: tuple[Service, ...]
     polls: LongPolls
     trackers: FollowedTrackers
     maintenance: Maintenance
     background: tuple[PeriodicThread | Maintenance, ...]
+    sources: tuple[Source, ...]
 
     def start(self) -> None:
         """Start the background threads."""
@@ -112,6 +125,7 @@ def assemble(
     monotonic: Callable[[], float] = time.monotonic,
     tracker_file: TrackerFile | None = None,
     attribution: AttributionParts | None = None,
+    figures: Figures = NO_FIGURES,
 ) -> EventsService:
     """Make an events service.
 
@@ -123,6 +137,7 @@ def assemble(
         monotonic: Returns seconds on a clock that nobody sets.
         tracker_file: Keeps the set of trackers for the next start; None keeps nothing.
         attribution: Parts of metric attribution; None for a service that counts nothing.
+        figures: Count what consumers do.
     """
     followed = FollowedTrackers(
         trackers,
@@ -166,10 +181,12 @@ def assemble(
         deletion_seconds=timing.deletion_seconds,
         monotonic=monotonic,
     )
-    threads: list[PeriodicThread | Maintenance] = [_thread(log, sink, timing, monotonic), maintenance]
+    threads: list[PeriodicThread | Maintenance] = [_thread(log, sink, timing, monotonic, figures), maintenance]
+    sources: list[Source] = [LogFigures(log, (sink.name, MetricAttributionCounter.name))]
     if attribution is not None:
-        threads += _attribution_threads(log, store, followed, attribution, timing, monotonic)
-    return EventsService(tuple(services), polls, followed, maintenance, tuple(threads))
+        sources.append(AttributionFigures(attribution.state))
+        threads += _attribution_threads(log, store, followed, attribution, timing, monotonic, figures)
+    return EventsService(tuple(services), polls, followed, maintenance, tuple(threads), tuple(sources))
 
 
 def _attribution_threads(
@@ -179,6 +196,7 @@ def _attribution_threads(
     parts: AttributionParts,
     timing: Timing,
     monotonic: Callable[[], float],
+    figures: Figures,
 ) -> tuple[PeriodicThread, ...]:
     """Return the threads that count for metric attributions, and that write their reports."""
     counter = MetricAttributionCounter(
@@ -207,12 +225,14 @@ def _attribution_threads(
         every_seconds=timing.flush_seconds,
         failure_event="attribution_reports_failed",
     )
-    return _thread(log, counter, timing, monotonic), writing
+    return _thread(log, counter, timing, monotonic, figures), writing
 
 
-def _thread(log: EventLog, consumer: Consumer, timing: Timing, monotonic: Callable[[], float]) -> PeriodicThread:
+def _thread(
+    log: EventLog, consumer: Consumer, timing: Timing, monotonic: Callable[[], float], figures: Figures
+) -> PeriodicThread:
     """Return the thread that offers a consumer its records again and again."""
-    rounds = ConsumerRounds(log, consumer, alarm_seconds=timing.alarm_seconds, monotonic=monotonic)
+    rounds = ConsumerRounds(log, consumer, alarm_seconds=timing.alarm_seconds, monotonic=monotonic, figures=figures)
     thread = PeriodicThread(
         lambda: rounds.run(stopping=lambda: thread.stopping or not log.consumes()),
         name=consumer.name,

@@ -11,7 +11,9 @@ from pydantic import Field
 from common.files.locations import ATTRIBUTION_OUTPUT
 from common.files.outputs import Outputs
 from common.settings import AttributionSettings, ServerSettings, StoreSettings
+from common.telemetry.process import Telemetry
 from events_service.domain.rate_limit import CommitRateLimit
+from events_service.figures import FIGURES
 from events_service.log.stream_target import StreamTarget
 from events_service.server import Timing
 
@@ -97,10 +99,6 @@ class EventsSettings(ServerSettings, StoreSettings, AttributionSettings):
         description="Folders, separated by `:`, that reports may be written below where their output is a `file://` "
         "folder; by default that of the buckets only.",
     )
-    metrics_listen: str | None = Field(
-        None,
-        description="HOST:PORT on which `GET /metrics` shows figures to Prometheus, to all who reach it; absent: none.",
-    )
 
     def stream(self) -> StreamTarget:
         """Return the stream of the event log, for an installation that has one."""
@@ -134,3 +132,7 @@ class EventsSettings(ServerSettings, StoreSettings, AttributionSettings):
             attribution_seconds=self.attribution_seconds,
             attribution_report_seconds=self.attribution_report_seconds,
         )
+
+    def telemetry(self) -> Telemetry:
+        """Return what observes the parts of this service; to be called once, before anything is forked."""
+        return Telemetry(self, FIGURES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
 from functools import partial
 
 from common.clock import SystemClock
@@ -29,11 +28,10 @@ def main() -> None:
     # What cannot be read ends the gateway here: its workers would be started again and again.
     keys.list(), token()
     check_certificate(tls)
-    tolerance = timedelta(seconds=settings.clock_tolerance_seconds)
-    verifier = SignatureVerifier(keys, clock=SystemClock(), tolerance=tolerance, region=settings.signing_region)
-    operations, started = load_operations(), StartedWorkers(settings.worker_count())
+    verifier = SignatureVerifier(keys, clock=SystemClock(), **settings.signatures())
+    operations, started, telemetry = load_operations(), StartedWorkers(settings.worker_count()), settings.telemetry()
 
-    def serve(address: str, number: int, _: Beat) -> Endless:
+    def serve(address: str, number: int, name: str, _: Beat) -> Endless:
         app = create_app(
             operations,
             verifier=verifier,
@@ -43,14 +41,15 @@ def main() -> None:
             stop=(stop := settings.stop()),
             all_started=started.all_started,
             allowed_origins=settings.origins(),
+            figures=telemetry.figures(name),
         )
         limits, mark = settings.connection_limits(), partial(started.mark, number)
         server = HttpServer(app, address=address, limits=limits, stop=stop, tls=tls, shared=True, on_started=mark)
         return server.run_until_cancelled()
 
     with shared_port(settings.listen) as address:
-        workers = [WorkerSpec(f"worker-{n}", partial(serve, address, n)) for n in range(settings.worker_count())]
-        run_workers_until_signal(workers, settings.patience())
+        workers = [WorkerSpec(name, partial(serve, address, n, name)) for n, name in enumerate(settings.worker_names())]
+        run_workers_until_signal([*workers, *telemetry.workers()], settings.patience())
 
 
 if __name__ == "__main__":

@@ -35,11 +35,13 @@ from common.event_offsets import OFFSET_KEY, WAIT_KEY
 from common.logs import get_logger, request_id
 from common.positions import Position
 from common.rpc import LineBudget
+from common.telemetry import NO_FIGURES, Figures
 from gateway.admission import Admission, CallLimits
 from gateway.auth import Access, Admitted, SignatureVerifier, SignedRequest
 from gateway.backends import BackendClients
 from gateway.connections import Stop
 from gateway.errors import UnknownOperation
+from gateway.figures import RequestFigures
 from gateway.health import HealthCheck
 from gateway.protocol import CONTENT_TYPES, REST_JSON, Operation, fault
 
@@ -87,7 +89,9 @@ class _Endpoint:
         backends: Callable[[], BackendClients],
         admission: Admission,
         decoder: ThreadPoolExecutor,
+        figures: RequestFigures,
     ) -> None:
+        self._figures = figures
         self._access = access
         self._protocol = operations[0].protocol
         self._headers = ((b"content-type", CONTENT_TYPES[self._protocol].encode()),)
@@ -128,6 +132,7 @@ class _Endpoint:
                 access_key_id = admitted.key.access_key_id
                 _log.debug("request", operation=checked.name, access_key_id=access_key_id, millis=_millis(started))
         except ClientDisconnect:
+            self._count(operation, _GONE, started)
             return await Response(status_code=_GONE)(scope, receive, send)
         except asyncio.CancelledError:
             # The server's grace is over; the task ends with this response.
@@ -135,10 +140,15 @@ class _Endpoint:
         except Exception as error:  # noqa: BLE001 - the single mapper: everything becomes a response here
             failure = error
         else:
+            self._count(operation, 200, started)
             return await self._send(encoded, identifier, answer.event_offset, send)
         self._audit(scope, operation, progress, outcome=reason_of(failure))
         response = self._error_response(failure, operation, progress, identifier=identifier, started=started)
+        self._count(operation, response.status_code, started)
         await response(scope, receive, send)
+
+    def _count(self, operation: Operation | None, status: int, started: float) -> None:
+        self._figures.count(None if operation is None else operation.name, status, began=started)
 
     async def _send(self, body: bytes, identifier: str, event_offset: str, send: Send) -> None:
         headers = [
@@ -217,6 +227,7 @@ def create_app(
     stop: Stop,
     all_started: Callable[[], bool] = lambda: True,
     allowed_origins: Sequence[str] = (),
+    figures: Figures = NO_FIGURES,
 ) -> ASGIApp:
     """Build the ASGI application.
 
@@ -229,6 +240,7 @@ def create_app(
         stop: The process's stop, which the health check reports.
         all_started: Whether every process of this gateway has started; until then the health check says no.
         allowed_origins: Origins whose pages may call from a browser, as `https://shop.example`; `*` allows all.
+        figures: Count the requests.
     """
     access = access or Access()
     opened: list[BackendClients] = []
@@ -248,9 +260,16 @@ def create_app(
     def backends() -> BackendClients:
         return opened[0]
 
+    counted = RequestFigures(figures)
     endpoints = {
         address: _Endpoint(
-            group, verifier=verifier, access=access, backends=backends, admission=admission, decoder=decoder
+            group,
+            verifier=verifier,
+            access=access,
+            backends=backends,
+            admission=admission,
+            decoder=decoder,
+            figures=counted,
         )
         for address, group in _by_address(operations).items()
     }

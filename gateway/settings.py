@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -13,15 +14,29 @@ from common.access_keys import AccessKeys
 from common.master_keys import master_key_source
 from common.process.forked import Patience
 from common.settings import AccountSettings, ProcessSettings
+from common.telemetry.process import Telemetry
 from gateway.admission import CallLimits
 from gateway.auth import Access
 from gateway.backends import BACKENDS
 from gateway.connections import ConnectionLimits, Stop
+from gateway.figures import FIGURES
 
 __all__ = ["GatewaySettings"]
 
 #: The services behind the gateway take the rest of a large machine.
 _DEFAULT_WORKERS: Final = 4
+
+
+class SignatureLimits(TypedDict):
+    """Which signatures are valid, by the names of the verifier's arguments.
+
+    Attributes:
+        tolerance: How far the time of a request may be from this machine's.
+        region: The only region that they may be made for; None for any.
+    """
+
+    tolerance: timedelta
+    region: str | None
 
 
 class GatewaySettings(ProcessSettings, AccountSettings):
@@ -110,6 +125,11 @@ class GatewaySettings(ProcessSettings, AccountSettings):
         master_keys = master_key_source(text=self.master_key, file=self.master_key_file)
         return AccessKeys(self.access_keys_file, master_keys=master_keys)
 
+    def signatures(self) -> SignatureLimits:
+        """Return which signatures are valid."""
+        tolerance = timedelta(seconds=self.clock_tolerance_seconds)
+        return {"tolerance": tolerance, "region": self.signing_region}
+
     def access(self) -> Access:
         """Return the permissions of the access keys."""
         return Access(account=self.account_id, region=self.region, audit_puts=self.audit_puts)
@@ -117,6 +137,10 @@ class GatewaySettings(ProcessSettings, AccountSettings):
     def origins(self) -> list[str]:
         """Return the origins whose pages may call from a browser."""
         return [origin.strip().rstrip("/") for origin in self.allowed_origins.split(",") if origin.strip()]
+
+    def worker_names(self) -> list[str]:
+        """Return the names of the processes that answer requests."""
+        return [f"worker-{number}" for number in range(self.worker_count())]
 
     def worker_count(self) -> int:
         """Return how many processes answer requests."""
@@ -151,3 +175,7 @@ class GatewaySettings(ProcessSettings, AccountSettings):
             body_seconds=self.body_seconds,
             send_seconds=self.send_seconds,
         )
+
+    def telemetry(self) -> Telemetry:
+        """Return what observes the parts of this service; to be called once, before anything is forked."""
+        return Telemetry(self, FIGURES, workers=self.worker_names())

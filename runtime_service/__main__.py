@@ -28,29 +28,29 @@ def main() -> None:
     forget_settings(os.environ)
     configure_logging("runtime_service", level=settings.log_level, form=settings.log_form)
     token, tls, ids = file_token(settings.token_file), settings.tls(), settings.recommendation_ids()
+    telemetry = settings.telemetry()
     token(), settings.public_key_file.read_bytes()  # a missing one ends the runtime here, and not at its first question
     prepare_history(settings.history_dir, map_bytes=settings.history_map_bytes, workers=settings.worker_names())
 
     def answer(address: str, name: str, beat: Beat) -> Endless:
-        worker = Worker(
+        return Worker(
             connect=partial(aio_channel, settings.control_plane, token=token, tls=tls), ids=ids, beat=beat, tls=tls,
             listen=partial(make_server, settings=settings, address=address, reuse_port=True), address=address,
             loader=ModelLoader(open_store(settings), cache=settings.cache_dir, index=settings.index),
             features=SnapshotOpener(open_store(settings), cache=settings.features_dir()),
             histories=LmdbHistoryReader(settings.history_dir, name=name), held=settings.held_positions(), name=name,
             kept=AssignmentFile(settings.assignments_file()), runtime_id=f"{os.uname().nodename}-{os.getppid()}-{name}",
-            limits=settings.limits(), folders=settings.local_folders(),
-        )  # fmt: skip
-        return worker.run()
+            limits=settings.limits(), folders=settings.local_folders(), telemetry=telemetry,
+        ).run()  # fmt: skip
 
     def follow(_: Beat) -> Endless:
         connect = partial(aio_channel, settings.events_service, token=token, tls=tls)
-        history, held = LmdbHistoryWriter(settings.history_dir, **settings.history_bounds()), settings.held_positions()
-        return follow_log(connect, history, open_store(settings), held=held, wait_seconds=settings.watch_seconds)
+        history = LmdbHistoryWriter(settings.history_dir, **settings.history_bounds())
+        return follow_log(connect, history, open_store(settings), figures=telemetry.figures("tail"), **settings.tail())
 
     with shared_port(settings.listen) as address:
         workers = [WorkerSpec(name, partial(answer, address, name)) for name in settings.worker_names()]
-        run_workers_until_signal([WorkerSpec("tail", follow), *workers], settings.patience())
+        run_workers_until_signal([WorkerSpec("tail", follow), *workers, *telemetry.workers()], settings.patience())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ not know yet what is served, and a health check finds the whole runtime ready, o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,8 @@ from common.recommendation_ids import RecommendationIds
 from common.rpc import AioRpcServer, Service
 from common.settings import TlsFiles
 from common.storage import Store
+from common.telemetry import NO_FIGURES, Figures
+from common.telemetry.process import Telemetry
 from inference.model import ModelLoader
 from protos.tailorbird.internal.v1 import event_log_pb2_grpc, local_storage_pb2_grpc, serving_pb2_grpc
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
@@ -71,7 +73,7 @@ class Worker:
 
     Attributes:
         connect: Opens the channel to the control plane.
-        listen: Makes the server of some services, bound and not started.
+        listen: Makes the server of some services, bound and not started; takes their `observer` by name.
         address: `host:port` that it shares with others.
         loader: Opens artifacts.
         kept: File of the assignments that this host had last.
@@ -85,10 +87,11 @@ class Worker:
         limits: Bounds of its work.
         beat: Called with each request: a loop that answers a thousand before it comes to its timers does not hang.
         tls: Certificates to probe the other workers of the address with; None probes in plain text.
+        telemetry: Observes this worker, by its name.
     """
 
     connect: Connect
-    listen: Callable[[Sequence[Service]], AioRpcServer]
+    listen: Callable[..., AioRpcServer]
     address: str
     loader: ModelLoader
     kept: AssignmentFile
@@ -102,6 +105,7 @@ class Worker:
     limits: WorkerLimits
     beat: Beat
     tls: TlsFiles | None
+    telemetry: Telemetry
 
     async def run(self) -> None:
         """Follow the assignments, and answer from when all of them are loaded or were tried; until cancelled."""
@@ -139,7 +143,8 @@ class Worker:
             table, self.histories, features=features, ids=self.ids, beat=self.beat, event_wait_seconds=wait_seconds
         )
         histories = UserHistoryServicer(self.histories, runtime_id=self.runtime_id)
-        server = self.listen([runtime_service(recommendations), user_history_service(histories), local_storage])
+        services = [runtime_service(recommendations), user_history_service(histories), local_storage]
+        server = self.listen(services, observer=self.telemetry.observer(self.name))
         await server.start()
         group.create_task(follow_health(table, server))
         server.ready()
@@ -152,7 +157,13 @@ class Worker:
 
 
 async def follow_log(
-    connect: Connect, history: HistoryWriter, store: Store, *, held: HeldPositions, wait_seconds: float
+    connect: Connect,
+    history: HistoryWriter,
+    store: Store,
+    *,
+    held: HeldPositions,
+    wait_seconds: float,
+    figures: Figures = NO_FIGURES,
 ) -> None:
     """Write the histories of this host and what was put, until cancelled.
 
@@ -162,11 +173,12 @@ async def follow_log(
         store: Has the ledger that says which users were deleted.
         held: What the workers have in snapshots, which need not be kept here.
         wait_seconds: How long one call of `ReadRecords` waits for new events.
+        figures: Say how far it is.
     """
     with closing(history):
         async with connect() as channel, asyncio.TaskGroup() as group:
             stub = event_log_pb2_grpc.EventLogServiceStub(channel)
-            group.create_task(LogTail(stub, history, store, wait_seconds=wait_seconds).run())
+            group.create_task(LogTail(stub, history, store, wait_seconds=wait_seconds, figures=figures).run())
             group.create_task(prune_held(history, held))
 
 

@@ -11,6 +11,8 @@ from pydantic import Field
 from common.process.forked import Patience
 from common.recommendation_ids import RecommendationIds, recommendation_keys
 from common.settings import RecommendationSettings, ServerSettings, StoreSettings
+from common.telemetry.process import Telemetry
+from runtime_service.figures import FIGURES
 from runtime_service.history.held import HeldPositions
 from runtime_service.history.lmdb import MAX_PUTS, MAX_USERS
 from runtime_service.server import WorkerLimits
@@ -33,6 +35,18 @@ class HistoryBounds(TypedDict):
     max_events: int
     max_users: int
     max_puts: int
+
+
+class TailArguments(TypedDict):
+    """How the process that tails the log does so, by the names of `follow_log`'s arguments.
+
+    Attributes:
+        held: What the workers have in snapshots.
+        wait_seconds: How long one call waits for new events.
+    """
+
+    held: HeldPositions
+    wait_seconds: float
 
 
 class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
@@ -118,6 +132,10 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
         """Return what bounds the histories."""
         return {"max_events": self.history_events, "max_users": self.history_users, "max_puts": self.history_puts}
 
+    def tail(self) -> TailArguments:
+        """Return how the log is tailed."""
+        return {"held": self.held_positions(), "wait_seconds": self.watch_seconds}
+
     def held_positions(self) -> HeldPositions:
         """Return where the workers say what their snapshots contain."""
         return HeldPositions(self.history_dir, names=self.worker_names())
@@ -138,3 +156,7 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
         """Return the names of the processes that answer calls."""
         count = self.workers or min(_DEFAULT_WORKERS, os.cpu_count() or 1)
         return [f"worker-{number}" for number in range(count)]
+
+    def telemetry(self) -> Telemetry:
+        """Return what observes the parts of this service; to be called once, before anything is forked."""
+        return Telemetry(self, FIGURES, workers=["tail", *self.worker_names()])

@@ -34,7 +34,8 @@ def main() -> None:
 
 async def work(settings: TrainerSettings) -> None:
     """Do jobs and answer probes until a signal comes."""
-    server = make_server([], settings, address=settings.listen)
+    telemetry = settings.telemetry()
+    server = make_server([], settings, address=settings.listen, observer=telemetry.observer())
     token = file_token(settings.token_file)
     token()  # one that is missing stops the trainer here and not at its first question
     connect = partial(channel, token=token, tls=settings.tls())
@@ -42,15 +43,14 @@ async def work(settings: TrainerSettings) -> None:
         handlers = make_handlers(settings, open_store(settings), events_service)
         workers = [
             Worker(
-                JobQueue(control_plane, worker_id=worker_id(), kinds=kinds),
-                handlers,
-                lease_wait_seconds=settings.lease_wait_seconds,
-                heartbeat_seconds=settings.heartbeat_seconds,
-                on_contact=Readiness(server).contact,
+                JobQueue(control_plane, worker_id=worker_id(), kinds=kinds), handlers,
+                lease_wait_seconds=settings.lease_wait_seconds, heartbeat_seconds=settings.heartbeat_seconds,
+                on_contact=Readiness(server).contact, figures=telemetry.figures(),
             )
             for kinds in lanes(handlers, settings)
-        ]
-        await work_until_signal(server, workers, grace_seconds=settings.grace_seconds)
+        ]  # fmt: skip
+        with telemetry.shown():
+            await work_until_signal(server, workers, grace_seconds=settings.grace_seconds)
 
 
 if __name__ == "__main__":

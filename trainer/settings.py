@@ -10,6 +10,8 @@ from pydantic import Field
 from common.files.locations import LocationField
 from common.files.outputs import Outputs
 from common.settings import AttributionSettings, ServerSettings, StoreSettings
+from common.telemetry.process import Telemetry
+from trainer.figures import FIGURES
 
 __all__ = ["TrainerSettings"]
 
@@ -88,3 +90,7 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
         if joined is None:
             return (self.buckets(),)
         return tuple(Path(root) for root in joined.split(os.pathsep) if root)
+
+    def telemetry(self) -> Telemetry:
+        """Return what observes the parts of this service; to be called once, before anything is forked."""
+        return Telemetry(self, FIGURES)

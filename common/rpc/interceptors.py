@@ -23,6 +23,7 @@ from common.rpc.blocking import asynchronous
 from common.rpc.call_policy import REQUEST_ID_KEY, CallPolicy
 from common.rpc.channels import deadline_seconds
 from common.rpc.limits import Calls
+from common.telemetry import NO_CALLS, CallObserver
 
 __all__ = ["CallPolicyInterceptor"]
 
@@ -41,10 +42,12 @@ class CallPolicyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-ar
         policy: Authenticates callers and logs calls.
         calls: Limits of calls with a token.
         probes: Limits of calls of methods that need no token.
+        observer: Is told how calls begin and end.
     """
 
-    def __init__(self, policy: CallPolicy, *, calls: Calls, probes: Calls) -> None:
+    def __init__(self, policy: CallPolicy, *, calls: Calls, probes: Calls, observer: CallObserver = NO_CALLS) -> None:
         self._policy = policy
+        self._observer = observer
         self._calls = calls
         self._probes = probes
         self._wrapped: dict[str, Any] = {}
@@ -60,6 +63,7 @@ class CallPolicyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-ar
             return cached
         handler: Any = await continuation(handler_call_details)
         if handler is None:
+            self._observer.unknown()
             return None
         wrapped = self._wrapped[method] = self._wrap(method, handler)
         return wrapped
@@ -82,14 +86,15 @@ class CallPolicyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-ar
         if lasting:
             seconds = math.inf if method == _WATCH else limits.stream_seconds
         calls = self._probes if admitted_roles(method) is OPEN else self._calls
+        observed = self._observer.method(method, streams=(streams, handler.response_streaming))
 
         async def guarded(_: Any, context: Context) -> Any:
             metadata: Any = context.invocation_metadata() or ()
-            scope = policy.open(method, metadata)
+            scope, seen = policy.open(method, metadata), observed.begin(metadata)
             context.set_trailing_metadata(((REQUEST_ID_KEY, scope.request_id),))
             task = audited = None
             response: Any = None
-            outcome = "CANCELLED"
+            outcome = code = "CANCELLED"
             try:
                 identity = policy.admit(method, metadata)
                 if method == _WATCH and len(calls) >= limits.max_watches:
@@ -105,10 +110,10 @@ class CallPolicyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-ar
                 calls.proceed(task, seconds=seconds if remaining is None else remaining + limits.send_seconds)
                 response = await respond(request, context)
                 calls.proceed(task, seconds=limits.send_seconds)
-                outcome = "OK"
+                outcome = code = "OK"
             except grpc.aio.AbortError:
                 policy.aborted(scope, context.code())
-                outcome = context.code().name
+                outcome = code = context.code().name
                 raise
             except asyncio.CancelledError:
                 # Cancelled by a caller who left, unless it was ended here.
@@ -117,12 +122,15 @@ class CallPolicyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-ar
                     raise
                 task.uncancel()
                 status, outcome = policy.failed(scope, reason), reason.reason
+                code = status.code.name
             except Exception as error:  # noqa: BLE001 - the single mapper: everything becomes a status here
                 status, outcome = policy.failed(scope, error), reason_of(error)
+                code = status.code.name
             else:
                 policy.succeeded(scope)
                 return response
             finally:
+                seen.end(code)
                 if audited is not None:
                     audited.record(outcome, resource=created_arn(response) if outcome == "OK" else None)
             await _abort(context, status, scope.request_id)

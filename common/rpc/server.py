@@ -28,6 +28,7 @@ from common.rpc.health import Health
 from common.rpc.interceptors import CallPolicyInterceptor
 from common.rpc.limits import Calls
 from common.settings import CallLimits, ServerSettings, TlsFiles
+from common.telemetry import NO_CALLS, CallObserver
 
 __all__ = ["AioRpcServer", "Service", "make_server", "serve_until_signal"]
 
@@ -102,6 +103,7 @@ class AioRpcServer:
         reuse_port: True where several worker processes listen on one port on purpose.
         threads: Size of the pool for blocking work; None leaves the loop's own executor as it is.
         limits: Of calls and connections.
+        observer: Is told how calls begin and end.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class AioRpcServer:
         reuse_port: bool = False,
         threads: int | None = None,
         limits: CallLimits | None = None,
+        observer: CallObserver = NO_CALLS,
     ) -> None:
         bounds = limits or CallLimits()
         names = [service.descriptor.full_name for service in services]
@@ -122,7 +125,7 @@ class AioRpcServer:
         self._threads = threads
         self._expiring: list[asyncio.Task[None]] = []
         self._server = grpc.aio.server(
-            interceptors=[CallPolicyInterceptor(policy, calls=self._calls, probes=self._probes)],
+            interceptors=[CallPolicyInterceptor(policy, calls=self._calls, probes=self._probes, observer=observer)],
             options=_options(bounds, reuse_port=reuse_port),
         )
         self._health = Health(names)
@@ -187,6 +190,7 @@ def make_server(
     address: str,
     threads: int | None = None,
     reuse_port: bool = False,
+    observer: CallObserver = NO_CALLS,
 ) -> AioRpcServer:
     """Create a process's server from its settings; the other arguments are those of `AioRpcServer`."""
     verifier = TokenVerifier.of_file(settings.public_key_file)
@@ -199,6 +203,7 @@ def make_server(
         reuse_port=reuse_port,
         threads=threads,
         limits=settings.call_limits(),
+        observer=observer,
     )
 
 

@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from common.errors import LeaseLost, invalid
 from common.logs import get_logger
 from common.process.backoff import BackoffPolicy
+from common.telemetry import NO_FIGURES, Figures
 from control_plane.app_context import AppContext
 from control_plane.domain.jobs import (
     UNFINISHED,
@@ -29,6 +30,7 @@ from control_plane.domain.jobs import (
     failure_reason,
     lost_lease_reason,
 )
+from control_plane.figures import JOB_ENDS, LEASES_LOST
 from control_plane.jobs.listeners import JobListener
 from control_plane.jobs.registry import JOBS
 from control_plane.metadata_store import MetadataStore, Unit
@@ -77,6 +79,7 @@ class JobQueue:
         app_context: Clock and ids.
         lease_seconds: How long a lease holds without a heartbeat.
         retry_seconds: Pause after a first failure; doubled after the second.
+        figures: Count how jobs end.
     """
 
     def __init__(
@@ -86,7 +89,9 @@ class JobQueue:
         *,
         lease_seconds: float,
         retry_seconds: float,
+        figures: Figures = NO_FIGURES,
     ) -> None:
+        self._figures = figures
         self._metadata_store = metadata_store
         self._app_context = app_context
         self._listeners = {kind: spec.listener(app_context) for kind, spec in JOBS.items()}
@@ -187,10 +192,10 @@ class JobQueue:
             if job.stop_requested:
                 # The caller's request to stop came first: the result is not used.
                 self._listener(job).stopped(unit, job)
-                self._end_attempt(job, attempt, Outcome.STOPPED, JobState.STOPPED)
+                self._end_attempt(unit, job, attempt, Outcome.STOPPED, JobState.STOPPED)
             else:
                 self._listener(job).succeeded(unit, job, result)
-                self._end_attempt(job, attempt, Outcome.SUCCEEDED, JobState.SUCCEEDED)
+                self._end_attempt(unit, job, attempt, Outcome.SUCCEEDED, JobState.SUCCEEDED)
             unit.after_commit(partial(_log.info, "job_ended", **_log_fields(job), state=job.state))
 
         self._metadata_store.transact(end)
@@ -232,10 +237,10 @@ class JobQueue:
                 return
             job, attempt = self._running(unit, job_id, token)
             if job.stop_requested:
-                self._end_attempt(job, attempt, Outcome.RELEASED, JobState.STOPPED)
+                self._end_attempt(unit, job, attempt, Outcome.RELEASED, JobState.STOPPED)
                 self._listener(job).stopped(unit, job)
             else:
-                self._end_attempt(job, attempt, Outcome.RELEASED, JobState.WAITING)
+                self._end_attempt(unit, job, attempt, Outcome.RELEASED, JobState.WAITING)
                 job.available_at = self._now()
                 # The next attempt gets the same number.
                 job.attempt -= 1
@@ -265,6 +270,7 @@ class JobQueue:
             self._end_unsuccessful(unit, job, attempt, Outcome.LOST, reason, retryable=True, pause=timedelta())
             fields = _log_fields(job) | {"state": job.state, "worker_id": attempt.worker_id}
             unit.after_commit(partial(_log.warning, "job_lease_lost", **fields))
+            unit.after_commit(self._figures.counter(LEASES_LOST, job.kind.lower()).add)
         unit.flush()
 
     def _end_unsuccessful(
@@ -282,9 +288,9 @@ class JobQueue:
         attempt.reason = reason[:_MAX_REASON]
         if job.stop_requested:
             self._listener(job).stopped(unit, job)
-            self._end_attempt(job, attempt, outcome, JobState.STOPPED)
+            self._end_attempt(unit, job, attempt, outcome, JobState.STOPPED)
         elif retryable and job.attempt < MAX_ATTEMPTS:
-            self._end_attempt(job, attempt, outcome, JobState.WAITING)
+            self._end_attempt(unit, job, attempt, outcome, JobState.WAITING)
             job.available_at = self._now() + pause
         else:
             attempts = [
@@ -295,14 +301,15 @@ class JobQueue:
             work = JOBS[JobKind(job.kind)].work
             shown_reason = failure_reason(work, attempts, retryable=retryable, request_id=job.request_id)
             self._listener(job).failed(unit, job, shown_reason)
-            self._end_attempt(job, attempt, outcome, JobState.FAILED)
+            self._end_attempt(unit, job, attempt, outcome, JobState.FAILED)
 
-    def _end_attempt(self, job: Job, attempt: JobAttempt, outcome: Outcome, state: JobState) -> None:
+    def _end_attempt(self, unit: Unit, job: Job, attempt: JobAttempt, outcome: Outcome, state: JobState) -> None:
         attempt.outcome = outcome
         job.state = state
         job.lease_expires_at = None
         if state is not JobState.WAITING:
             job.finished_at = self._now()
+            unit.after_commit(self._figures.counter(JOB_ENDS, job.kind.lower(), state.lower()).add)
             # It holds the schemas of all tables, and is not read any more.
             job.payload = {}
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from common.metric_expressions import MathFunction
+from common.telemetry import Reading
 from events_service.attribution.state import AttributionState
+from events_service.figures import ATTRIBUTED_SAMPLES, ATTRIBUTED_SUM
 
 __all__ = ["AttributionFigures"]
 
-_LABELS: Final = ("dataset_group_arn", "metric_name", "event_type", "event_attribution_source")
 
-
-class AttributionFigures(Collector):
+class AttributionFigures:
     """Reads the figures when they are asked for; ten metrics and a hundred sources a group bound how many there are.
 
     Args:
@@ -26,13 +22,9 @@ class AttributionFigures(Collector):
     def __init__(self, state: AttributionState) -> None:
         self._state = state
 
-    def collect(self) -> Iterator[Metric]:
+    def read(self) -> Iterator[Reading]:
         """Yield counts as a counter, and sums, which values below zero let fall, as a gauge."""
-        counts = CounterMetricFamily("tailorbird_attributed_samples", "Events by SAMPLECOUNT().", labels=_LABELS)
-        sums = GaugeMetricFamily("tailorbird_attributed_sum", "Values by SUM().", labels=_LABELS)
         for item in self._state.totals():
-            family = counts if item.function is MathFunction.COUNT else sums
-            labels = [item.dataset_group_arn, item.metric.upper(), item.event_type, item.source]
-            family.add_metric(labels, item.value)
-        yield counts
-        yield sums
+            figure = ATTRIBUTED_SAMPLES if item.function is MathFunction.COUNT else ATTRIBUTED_SUM
+            labels = (item.dataset_group_arn, item.metric.upper(), item.event_type, item.source)
+            yield Reading(figure, item.value, labels)

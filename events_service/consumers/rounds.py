@@ -10,7 +10,9 @@ from typing import Final
 from common.errors import TailorbirdError
 from common.logs import get_logger
 from common.process.backoff import Backoff, BackoffPolicy
+from common.telemetry import NO_FIGURES, Figures
 from events_service.consumers import Consumer
+from events_service.figures import CONSUMED, CONSUMER_FAILING
 from events_service.log import EventLog, TableLag
 
 __all__ = ["ConsumerRounds"]
@@ -45,6 +47,7 @@ class ConsumerRounds:
         consumer: Gets the tables that it lags behind with.
         alarm_seconds: A table that fails for so long is logged as an ERROR, and again every hour.
         monotonic: Returns seconds on a clock that never goes back.
+        figures: Count what is consumed, and the tables that fail.
     """
 
     def __init__(
@@ -54,8 +57,12 @@ class ConsumerRounds:
         *,
         alarm_seconds: float = 600.0,
         monotonic: Callable[[], float] = time.monotonic,
+        figures: Figures = NO_FIGURES,
     ) -> None:
         self.consumer = consumer
+        self._consumed = figures.counter(CONSUMED, consumer.name)
+        self._failing = figures.gauge(CONSUMER_FAILING, consumer.name)
+        self._failing.set(0.0)
         self._log = log
         self._alarm_seconds = alarm_seconds
         self._monotonic = monotonic
@@ -94,6 +101,8 @@ class ConsumerRounds:
                 self._failed(lag, error)
             else:
                 self._succeeded(lag)
+        self._consumed.add(consumed)
+        self._failing.set(len(self._failures))
         return consumed
 
     def _tell_missed(self, lag: TableLag) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -23,6 +24,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from common.errors import StorageFull, Unavailable
 from common.logs import get_logger
+from common.telemetry import NO_FIGURES, Figures
+from events_service.figures import COMMIT_SECONDS, COMMITS, WAITING_BYTES, WRITES
 from events_service.log._disk import end_if_unsynced, has_frames, is_full
 from events_service.log._limits import MAX_GROUP_BYTES, require_room
 
@@ -57,6 +60,7 @@ class GroupWriter:
         max_group: Writes in one transaction, which may be fewer of large ones.
         checkpoint_pages: Size of the write-ahead log at which it is copied into the database.
         on_commit: Called after each commit, before the futures of `submit` are done.
+        figures: Count the commits and the writes.
     """
 
     def __init__(
@@ -68,7 +72,12 @@ class GroupWriter:
         max_group: int,
         checkpoint_pages: int,
         on_commit: Callable[[sqlite3.Connection], None],
+        figures: Figures = NO_FIGURES,
     ) -> None:
+        self._commits, self._commit_seconds = figures.counter(COMMITS), figures.histogram(COMMIT_SECONDS)
+        self._written, self._lost = figures.counter(WRITES, "written"), figures.counter(WRITES, "failed")
+        self._shown_waiting = figures.gauge(WAITING_BYTES)
+        self._shown_waiting.set(0.0)
         self._connection = connection
         self._wal = path.with_name(f"{path.name}-wal")
         self._checkpoint_pages = checkpoint_pages
@@ -151,10 +160,11 @@ class GroupWriter:
                 group.append(self._queue.popleft())
                 size += group[-1].size
             self._waiting_bytes -= size
+            self._shown_waiting.set(self._waiting_bytes)
         return group
 
     def _write(self, group: list[_Write[Any]]) -> None:
-        connection = self._connection
+        connection, began = self._connection, time.perf_counter()
         results: list[Any] = []
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -167,15 +177,20 @@ class GroupWriter:
             kind = self._failed(error)
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            self._lost.add(len(group))
             for write in group:
                 # One each: an exception that several threads raise collects the tracebacks of all.
                 write.future.set_exception(_unwritten(error, kind))
             return
         self._succeeded()
+        self._commits.add()
+        self._commit_seconds.observe(time.perf_counter() - began)
         for write, result in zip(group, results, strict=True):
             if isinstance(result, _Failed):
+                self._lost.add()
                 write.future.set_exception(result.error)
             else:
+                self._written.add()
                 write.future.set_result(result)
 
     def _attempt(self, writes: Sequence[_Write[Any]]) -> Sequence[Any]:

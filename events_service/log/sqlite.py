@@ -21,6 +21,7 @@ from common.errors import Unavailable
 from common.positions import Epoch, Position
 from common.private_files import private_folder
 from common.process.long_poll import ChangeNotifier
+from common.telemetry import NO_FIGURES, Figures
 from events_service.log import Divergence, LogEntry
 from events_service.log import _statements as statements
 from events_service.log._clock import LogClock
@@ -50,6 +51,7 @@ class SqliteEventLog(LogReader):
         monotonic: Returns seconds on a clock that nobody sets.
         max_waiting: Appends that may wait for the disk; more are rejected.
         checkpoint_pages: Pages of 4096 bytes at which the write-ahead log is copied into the database.
+        figures: Count what is written.
 
     Raises:
         ResourceInUse: Another process owns the folder.
@@ -66,6 +68,7 @@ class SqliteEventLog(LogReader):
         monotonic: Callable[[], float] = time.monotonic,
         max_waiting: int = 4096,
         checkpoint_pages: int = 1000,
+        figures: Figures = NO_FIGURES,
     ) -> None:
         self._lock = lock_folder(private_folder(folder))
         super().__init__(folder / DATABASE)
@@ -98,6 +101,7 @@ class SqliteEventLog(LogReader):
             max_group=MAX_GROUP,
             checkpoint_pages=checkpoint_pages,
             on_commit=self._on_commit,
+            figures=figures,
         )
 
     def append(self, entries: Sequence[LogEntry], *, seconds: float) -> tuple[int, ...]:

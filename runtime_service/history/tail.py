@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -17,7 +18,9 @@ from common.positions import Epoch, Lineage
 from common.process.contact import PeerContact
 from common.rpc import from_rpc_error
 from common.storage import Store
+from common.telemetry import NO_FIGURES, Figures
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc, records_pb2
+from runtime_service.figures import TAIL_FAILURES, TAIL_NEXT_OFFSET, TAIL_READ, TAIL_RECORDS
 from runtime_service.history import HistoryEvent, HistoryWriter, Put
 
 __all__ = ["LogTail"]
@@ -40,6 +43,7 @@ class LogTail:
         history: Stores the events.
         store: Has the ledger that says which users were deleted.
         wait_seconds: How long one request waits for new events.
+        figures: Say how far it is.
     """
 
     def __init__(
@@ -49,7 +53,11 @@ class LogTail:
         store: Store,
         *,
         wait_seconds: float,
+        figures: Figures = NO_FIGURES,
     ) -> None:
+        self._records, self._failures = figures.counter(TAIL_RECORDS), figures.counter(TAIL_FAILURES)
+        self._next_offset, self._read_at = figures.gauge(TAIL_NEXT_OFFSET), figures.gauge(TAIL_READ)
+        self._next_offset.set(history.next_offset())
         self._log = log
         self._history = history
         self._ledger_store = store
@@ -63,9 +71,11 @@ class LogTail:
             try:
                 has_advanced = await self._step()
             except OffsetOutOfRange as error:
+                self._failures.add()
                 if not self._skip_to_kept(error):
                     await asyncio.sleep(contact.failed("event_log_gap", error))
             except TailorbirdError as error:
+                self._failures.add()
                 await asyncio.sleep(contact.failed("event_log_unreachable", error))
             else:
                 contact.succeeded("event_log_reached")
@@ -94,6 +104,9 @@ class LogTail:
             self._history.clear()
         elif page.next_offset > from_offset or lineage != stored_lineage:
             await self._store(page, lineage)
+        self._records.add(len(page.records))
+        self._next_offset.set(self._history.next_offset())
+        self._read_at.set(time.time())
         return bool(page.next_offset != from_offset or lineage != stored_lineage)
 
     async def _store(self, page: event_log_pb2.ReadRecordsResponse, lineage: Lineage) -> None:

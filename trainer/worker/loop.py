@@ -7,14 +7,18 @@ owner, or nothing when the lease is somebody else's by now.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from common.errors import TailorbirdError
 from common.logs import get_logger, request_id
 from common.process.backoff import Backoff, BackoffPolicy
 from common.process.contact import PeerContact
+from common.telemetry import NO_FIGURES, Figures
 from protos.tailorbird.internal.v1 import jobs_pb2
+from trainer.figures import ENDED, JOB_SECONDS, RUNNING
 from trainer.worker import CancelReason, JobCancelled, JobHandler
 from trainer.worker.lease import Lease
 from trainer.worker.queue import JobQueue, is_retryable
@@ -35,6 +39,7 @@ class Worker:
         lease_wait_seconds: How long one call for a job waits.
         heartbeat_seconds: Pause between two heartbeats.
         on_contact: Told whether the control plane can be reached, at each change.
+        figures: Count the jobs.
     """
 
     def __init__(
@@ -45,7 +50,11 @@ class Worker:
         lease_wait_seconds: float,
         heartbeat_seconds: float,
         on_contact: Callable[[bool], None],
+        figures: Figures = NO_FIGURES,
     ) -> None:
+        self._figures = figures
+        for kind in handlers:
+            figures.gauge(RUNNING, kind).set(0.0)
         self._queue = queue
         self._handlers = handlers
         self._lease_wait = lease_wait_seconds
@@ -92,18 +101,32 @@ class Worker:
             if self._closing.is_set():
                 lease.cancel(CancelReason.CLOSING)
         facts = {"job_id": job.job_id, "resource_arn": job.resource_arn, "attempt": job.attempt}
-        _log.info("job_started", **facts, kind=job.WhichOneof("payload"))
+        kind = job.WhichOneof("payload") or "unknown"
+        _log.info("job_started", **facts, kind=kind)
+        outcome = "rejected"
         try:
-            with lease.held():
+            with self._counted(kind), lease.held():
                 outcome = self._run_handler(job, lease)
             _log.info("job_ended", **facts, outcome=outcome)
         except TailorbirdError as error:
             # The lease is lost, or the control plane thinks otherwise of the job; it is no longer ours.
             _log.warning("outcome_rejected", **facts, reason=error.reason, message=error.message)
         finally:
+            self._figures.counter(ENDED, kind, outcome.replace(" ", "_")).add()
             with self._lock:
                 self._running = None
             request_id.reset(token)
+
+    @contextmanager
+    def _counted(self, kind: str) -> Iterator[None]:
+        """Count a job of a kind as running, and measure it."""
+        running, began = self._figures.gauge(RUNNING, kind), time.monotonic()
+        running.add()
+        try:
+            yield
+        finally:
+            running.add(-1.0)
+            self._figures.histogram(JOB_SECONDS, kind).observe(time.monotonic() - began)
 
     def _run_handler(self, job: jobs_pb2.Job, lease: Lease) -> str:
         member = job.WhichOneof("payload")

@@ -1,0 +1,146 @@
+"""What a gRPC server tells about its calls: how many, how they ended, how long they took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Final, Protocol
+
+from common.telemetry.figures import SECONDS, Counter, Figure, Figures, Kind
+
+__all__ = ["CALL_FIGURES", "NO_CALLS", "Call", "CallObserver", "MeasuredCalls", "Metadata", "MethodObserver"]
+
+Metadata = Sequence[tuple[str, str | bytes]]
+_LABELS: Final = ("grpc_type", "grpc_service", "grpc_method")
+_STARTED: Final = Figure(Kind.COUNTER, "grpc_server_started_total", "Calls that have begun.", _LABELS)
+_HANDLED: Final = Figure(
+    Kind.COUNTER, "grpc_server_handled_total", "Calls that have ended, by status.", (*_LABELS, "grpc_code")
+)
+_SECONDS: Final = Figure(
+    Kind.HISTOGRAM,
+    "grpc_server_handling_seconds",
+    "Time from the first bytes of a call to its answer, or to the end of its stream.",
+    _LABELS,
+    SECONDS,
+)
+#: Of every process with a gRPC server.
+CALL_FIGURES: Final = (_STARTED, _HANDLED, _SECONDS)
+#: Methods that a server does not have are one to it, whatever callers name them.
+_UNKNOWN: Final = "unknown"
+
+
+class Call(Protocol):
+    """A call in progress."""
+
+    def end(self, code: str) -> None:
+        """Note how it ended: the name of a gRPC status."""
+
+
+class MethodObserver(Protocol):
+    """Watches the calls of one method."""
+
+    def begin(self, metadata: Metadata) -> Call:
+        """Note that a call begins, in the task that serves it."""
+        ...
+
+
+class CallObserver(Protocol):
+    """Watches the calls of a server."""
+
+    def method(self, name: str, *, streams: tuple[bool, bool]) -> MethodObserver:
+        """Return what watches a method.
+
+        Args:
+            name: `/package.Service/Method`.
+            streams: Whether the request and the response are streams.
+        """
+        ...
+
+    def unknown(self) -> None:
+        """Note a call of a method that the server does not have."""
+
+
+class _NoCalls:
+    """Watches nothing: observer, method and call in one."""
+
+    def method(self, name: str, *, streams: tuple[bool, bool]) -> MethodObserver:  # noqa: ARG002 - the interface's
+        """Return what watches nothing."""
+        return self
+
+    def unknown(self) -> None:
+        """Do nothing."""
+
+    def begin(self, metadata: Metadata) -> Call:  # noqa: ARG002 - the interface's signature
+        """Do nothing."""
+        return self
+
+    def end(self, code: str) -> None:
+        """Do nothing."""
+
+
+NO_CALLS: Final[CallObserver] = _NoCalls()
+
+
+class MeasuredCalls:
+    """Counts the calls of a server and measures them; see `CallObserver`.
+
+    Args:
+        figures: Of the process.
+    """
+
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+
+    def method(self, name: str, *, streams: tuple[bool, bool]) -> MethodObserver:
+        """Return what watches a method."""
+        _, service, method = name.split("/")
+        return _Method(self._figures, (_type(streams), service, method))
+
+    def unknown(self) -> None:
+        """Note a call of a method that the server does not have, which gRPC answers itself."""
+        labels = (_type((False, False)), _UNKNOWN, _UNKNOWN)
+        self._figures.counter(_STARTED, *labels).add()
+        self._figures.counter(_HANDLED, *labels, "UNIMPLEMENTED").add()
+
+
+class _Method:
+    def __init__(self, figures: Figures, labels: tuple[str, str, str]) -> None:
+        self._figures = figures
+        self._labels = labels
+        self._started = figures.counter(_STARTED, *labels)
+        self._seconds = figures.histogram(_SECONDS, *labels)
+        self._handled: dict[str, Counter] = {}
+
+    def begin(self, metadata: Metadata) -> Call:  # noqa: ARG002 - the interface's signature
+        """Note that a call begins."""
+        self._started.add()
+        return _MeasuredCall(self, perf_counter())
+
+    def ended(self, code: str, seconds: float) -> None:
+        """Note how a call ended, and how long it took."""
+        handled = self._handled.get(code)
+        if handled is None:
+            handled = self._handled[code] = self._figures.counter(_HANDLED, *self._labels, code)
+        handled.add()
+        self._seconds.observe(seconds)
+
+
+class _MeasuredCall:
+    __slots__ = ("_began", "_method")
+
+    def __init__(self, method: _Method, began: float) -> None:
+        self._method = method
+        self._began = began
+
+    def end(self, code: str) -> None:
+        """Note how it ended."""
+        self._method.ended(code, perf_counter() - self._began)
+
+
+def _type(streams: tuple[bool, bool]) -> str:
+    return {
+        (False, False): "unary",
+        (True, False): "client_stream",
+        (False, True): "server_stream",
+        (True, True): "bidi_stream",
+    }[streams]

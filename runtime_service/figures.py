@@ -1,0 +1,27 @@
+"""What the runtime counts and measures."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from common.telemetry import Figure, Kind
+
+__all__ = ["FIGURES", "TAIL_FAILURES", "TAIL_NEXT_OFFSET", "TAIL_READ", "TAIL_RECORDS"]
+
+TAIL_RECORDS: Final = Figure(
+    Kind.COUNTER, "tailorbird_tail_records_total", "Records of the event log that this host has read."
+)
+TAIL_NEXT_OFFSET: Final = Figure(
+    Kind.GAUGE,
+    "tailorbird_tail_next_offset",
+    "Offset that this host reads next; its lag is how far `tailorbird_log_end_offset` is ahead.",
+)
+TAIL_READ: Final = Figure(
+    Kind.GAUGE,
+    "tailorbird_tail_read_timestamp_seconds",
+    "When the events service last answered this host, in seconds since 1970; it does so every ten seconds at least.",
+)
+TAIL_FAILURES: Final = Figure(
+    Kind.COUNTER, "tailorbird_tail_failures_total", "Questions to the events service that failed."
+)
+FIGURES: Final = (TAIL_FAILURES, TAIL_NEXT_OFFSET, TAIL_READ, TAIL_RECORDS)
