@@ -28,6 +28,7 @@ __all__ = ["RecommendationIds", "recommendation_ids", "recommendation_keys"]
 _PREFIX: Final = "RID-"
 _HOUR_SECONDS: Final = 3600
 _RANDOM_BITS: Final = 62
+_HEAD_BITS: Final = 60
 _TAG_BYTES: Final = 5
 _SIGNED: Final = struct.Struct(">IQ")
 _MASK: Final = (1 << _RANDOM_BITS) - 1
@@ -76,12 +77,15 @@ class RecommendationIds:
             arn: Of what answers.
             now: Seconds since 1970.
         """
-        if not self._keys:
-            return f"{_PREFIX}{uuid.uuid4()}"
-        hour, number = int(now) // _HOUR_SECONDS, secrets.randbits(_RANDOM_BITS)
-        head = hour << 40 | int.from_bytes(_tag(self._keys[0], hour, number, arn))
-        # The version and the variant of a random UUID lie between.
-        return f"{_PREFIX}{uuid.UUID(int=head >> 12 << 80 | 4 << 76 | (head & 0xFFF) << 64 | 2 << 62 | number)}"
+        number = secrets.randbits(_RANDOM_BITS)
+        if self._keys:
+            hour = int(now) // _HOUR_SECONDS
+            head = hour << 40 | int.from_bytes(_tag(self._keys[0], hour, number, arn))
+        else:
+            head = secrets.randbits(_HEAD_BITS)
+        # The version and the variant of a random UUID lie between. Written here: `uuid.UUID` takes 3 us more.
+        text = f"{head >> 12 << 80 | 4 << 76 | (head & 0xFFF) << 64 | 2 << 62 | number:032x}"
+        return f"{_PREFIX}{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
     def resolve(self, recommendation_id: str, arns: Iterable[str], *, at: float) -> str | None:
         """Return which of some ARNs an id is of; None when it is of none of them, or too old.

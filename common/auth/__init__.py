@@ -1,6 +1,6 @@
 """Authentication and authorisation of calls: signed tokens that carry a role, and the roles each service admits."""
 
-from common.auth.caller import Caller, caller_of, current_caller, forwarded, set_caller
+from common.auth.caller import FORWARDED_PREFIX, Caller, caller_of, current_caller, forwarded, set_caller
 from common.auth.callers import ANY_ROLE, OPEN, admitted_roles
 from common.auth.permissions import check_permission
 from common.auth.policies import Decision, PolicySet, access_denied, check_policy, policy_set
@@ -11,6 +11,7 @@ from common.auth.tokens import ROLES, Identity, TokenIssuer, TokenVerifier, gene
 __all__ = [
     "ANY_RESOURCE",
     "ANY_ROLE",
+    "FORWARDED_PREFIX",
     "OPEN",
     "ROLES",
     "Account",

@@ -16,14 +16,15 @@ from common.auth.tokens import Identity, is_account
 from common.errors import InvalidInput, PermissionDenied, TailorbirdError
 from common.event_offsets import WAIT_KEY
 
-__all__ = ["Caller", "caller_of", "current_caller", "forwarded", "set_caller"]
+__all__ = ["FORWARDED_PREFIX", "Caller", "caller_of", "current_caller", "forwarded", "set_caller"]
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
 _GATEWAY: Final = "gateway"
 _ACCOUNT_KEY: Final = "x-tailorbird-account"
 _SUBJECT_KEY: Final = "x-tailorbird-caller"
-_PREFIX: Final = "x-tailorbird-"
+#: Of the keys of that metadata.
+FORWARDED_PREFIX: Final = "x-tailorbird-"
 _SUBJECT: Final = re.compile(r"[A-Za-z0-9]{1,128}")
 
 
@@ -79,7 +80,7 @@ def caller_of(identity: Identity, metadata: Metadata) -> Caller:
         PermissionDenied: The metadata names a caller, and the token is not the gateway's.
         InvalidInput: The gateway's metadata is malformed.
     """
-    named = {key: value for key, value in metadata if key.startswith(_PREFIX) and key != WAIT_KEY}
+    named = {key: value for key, value in metadata if key.startswith(FORWARDED_PREFIX) and key != WAIT_KEY}
     if not named:
         return Caller(identity.role, identity.subject, identity.account)
     if identity.role != _GATEWAY:

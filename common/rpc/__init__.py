@@ -1,6 +1,6 @@
-"""gRPC as this project uses it: servers with one set of interceptors, channels with deadlines.
+"""gRPC as this project uses it: servers with one policy for all calls, channels with deadlines.
 
-Servicers raise from `common.errors`; only the interceptors here turn errors into statuses, check tokens, and bind
+Servicers raise from `common.errors`; only the handlers here turn errors into statuses, check tokens, and bind
 request ids to logs.
 """
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import time
-import uuid
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Final
 
 import grpc
 from google.protobuf.message import Message
@@ -15,8 +16,10 @@ from common.arn import DEFAULT_ACCOUNT, DEFAULT_REGION, ArnFactory
 from common.audit import AuditedCall, is_audited
 from common.auth import (
     ANY_ROLE,
+    FORWARDED_PREFIX,
     OPEN,
     Account,
+    Caller,
     Identity,
     TokenVerifier,
     admitted_roles,
@@ -33,6 +36,8 @@ __all__ = ["REQUEST_ID_KEY", "CallPolicy", "LineBudget", "Scope"]
 
 REQUEST_ID_KEY = "x-request-id"
 _MAX_REQUEST_ID = 128
+_AUTHORIZATION: Final = "authorization"
+_BEARER: Final = "Bearer "
 #: Roles whose calls are audited here: the gateway audits its own callers.
 _OUTSIDERS = ("client", "operator")
 _MAX_FIELDS = 10
@@ -45,12 +50,22 @@ _log = get_logger(__name__)
 Metadata = Sequence[tuple[str, str | bytes]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which costs more than all that is written into it
 class Scope:
-    """One call in progress."""
+    """One call in progress.
+
+    Attributes:
+        method: Full name as on the wire.
+        request_id: The caller's, or a new one.
+        token: The bearer token; empty for none.
+        forwarded: The metadata that only the gateway may send.
+        started: When it began, on `time.perf_counter`.
+    """
 
     method: str
     request_id: str
+    token: str
+    forwarded: Metadata
     started: float
 
 
@@ -80,16 +95,25 @@ class CallPolicy:
         self._lines = LineBudget()
 
     def open(self, method: str, metadata: Metadata) -> Scope:
-        """Begin a call: use the caller's request id or create one, and bind it to the logs."""
-        identifier = ""
-        for key, value in metadata:
-            if key == REQUEST_ID_KEY and isinstance(value, str):
-                identifier = value[:_MAX_REQUEST_ID]
-        identifier = identifier or uuid.uuid4().hex
-        request_id.set(identifier)
-        return Scope(method, identifier, time.perf_counter())
+        """Begin a call: use the caller's request id or create one, and bind it to the logs.
 
-    def admit(self, method: str, metadata: Metadata) -> Identity | None:
+        All that is read of the metadata is read here, in one pass.
+        """
+        identifier = authorization = ""
+        forwarded: list[tuple[str, str | bytes]] = []
+        for key, value in metadata:
+            if key == _AUTHORIZATION:
+                authorization = value if isinstance(value, str) else ""
+            elif key == REQUEST_ID_KEY:
+                identifier = value[:_MAX_REQUEST_ID] if isinstance(value, str) else ""
+            elif key.startswith(FORWARDED_PREFIX):
+                forwarded.append((key, value))
+        identifier = identifier or secrets.token_hex(16)
+        request_id.set(identifier)
+        token = authorization[len(_BEARER) :] if authorization.startswith(_BEARER) else ""
+        return Scope(method, identifier, token, forwarded, time.perf_counter())
+
+    def admit(self, scope: Scope) -> Identity | None:
         """Check that the caller may call the method, and let `current_caller` tell who it is.
 
         Returns:
@@ -99,26 +123,29 @@ class CallPolicy:
             Unauthenticated: No valid token.
             PermissionDenied: The token's role is not admitted, or names another caller without being the gateway's.
         """
+        method = scope.method
         roles = admitted_roles(method)
         if roles is OPEN:
             set_caller(None)
             return None
-        token = ""
-        for key, value in metadata:
-            if key == "authorization" and isinstance(value, str):
-                token = value
-        if not token.startswith("Bearer "):
+        if not scope.token:
             raise Unauthenticated("`authorization`: got no bearer token, want metadata `authorization: Bearer TOKEN`")
-        identity = self._verifier.verify(token[7:])
+        identity = self._verifier.verify(scope.token)
         if roles is not ANY_ROLE and identity.role not in roles:
             admitted = ", ".join(sorted(roles)) or "nobody"
             raise PermissionDenied(f"`{method}`: got a caller of role {identity.role}, want {admitted}")
-        caller = caller_of(identity, metadata)
-        set_caller(caller if caller.account is not None else replace(caller, account=self._own_account))
+        caller = caller_of(identity, scope.forwarded)
+        set_caller(
+            caller if caller.account is not None else Caller(caller.role, caller.subject, account=self._own_account)
+        )
         return identity
 
+    def audits(self, method: str) -> bool:
+        """Return whether any calls of a method belong into the audit log."""
+        return is_audited(method.rpartition("/")[2], puts=self._audit_puts)
+
     def audited(self, identity: Identity | None, method: str, request: Message, *, peer: str) -> AuditedCall | None:
-        """Return the call for the audit log; None when it does not belong there.
+        """Return a call of a method that is audited for the log; None when it does not belong there.
 
         Args:
             identity: The caller.
@@ -126,12 +153,9 @@ class CallPolicy:
             request: The call's message.
             peer: Address that the connection comes from.
         """
-        operation = method.rpartition("/")[2]
         if identity is None or identity.role not in _OUTSIDERS:
             return None
-        if not is_audited(operation, puts=self._audit_puts):
-            return None
-        account = self._account(identity)
+        operation, account = method.rpartition("/")[2], self._account(identity)
         resource = resources_of(operation, request, account)[0]
         return AuditedCall(operation, account.account, identity.subject, identity.role, peer, resource)
 

@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from common.auth import TokenVerifier
 from common.errors import InvalidInput
@@ -24,8 +24,8 @@ from common.logs import get_logger
 from common.process.lifecycle import wait_for_signal
 from common.rpc.call_policy import CallPolicy
 from common.rpc.certificates import server_credentials
+from common.rpc.handlers import CallHandlers
 from common.rpc.health import Health
-from common.rpc.interceptors import CallPolicyInterceptor
 from common.rpc.limits import Calls
 from common.settings import CallLimits, ServerSettings, TlsFiles
 from common.telemetry import NO_CALLS, CallObserver
@@ -124,15 +124,15 @@ class AioRpcServer:
         self._probes = Calls(bounds, max_receiving=_MAX_RECEIVING_PROBES)
         self._threads = threads
         self._expiring: list[asyncio.Task[None]] = []
-        self._server = grpc.aio.server(
-            interceptors=[CallPolicyInterceptor(policy, calls=self._calls, probes=self._probes, observer=observer)],
-            options=_options(bounds, reuse_port=reuse_port),
-        )
         self._health = Health(names)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        handlers = CallHandlers(policy, calls=self._calls, probes=self._probes, observer=observer)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, handlers)
         for service in services:
-            service.add(service.servicer, self._server)
-        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
+            service.add(service.servicer, handlers)
+        served = [*names, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflecting = reflection.aio.ReflectionServicer(served)  # type: ignore[attr-defined]  # not in the stubs
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflecting, handlers)
+        self._server = grpc.aio.server(handlers=[handlers], options=_options(bounds, reuse_port=reuse_port))
         credentials = None if tls is None else server_credentials(tls)
         try:
             self.port: int = (

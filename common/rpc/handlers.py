@@ -1,4 +1,6 @@
-"""The server interceptor: a thin adapter of `CallPolicy` and `Calls` to grpc's aio stack.
+"""The handlers of a server: a thin adapter of `CallPolicy` and `Calls` to grpc's aio stack.
+
+They are wrapped once, at their first call, and not by an interceptor, for which gRPC makes coroutines at each call.
 
 Every method is registered as one with a request stream, which is the same on the wire: gRPC then hands a call over
 before its message has arrived. So the caller is authenticated first, the wait for the message is bounded, and bytes
@@ -10,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -25,7 +27,7 @@ from common.rpc.channels import deadline_seconds
 from common.rpc.limits import Calls
 from common.telemetry import NO_CALLS, CallObserver
 
-__all__ = ["CallPolicyInterceptor"]
+__all__ = ["CallHandlers"]
 
 # Generic for the type checker only.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -35,8 +37,10 @@ _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined]  # missing in the 
 _WATCH: Final = "/grpc.health.v1.Health/Watch"
 
 
-class CallPolicyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
-    """Applies the policy and the limits to every call; wrapped handlers are cached, one per method.
+class CallHandlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs only
+    """All methods of a server, with the policy and the limits applied to every call.
+
+    Generated `add_XServicer_to_server` functions take it in the place of a server.
 
     Args:
         policy: Authenticates callers and logs calls.
@@ -50,23 +54,27 @@ class CallPolicyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-ar
         self._observer = observer
         self._calls = calls
         self._probes = probes
+        self._added: list[Any] = []
         self._wrapped: dict[str, Any] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        """Wrap the handler that serves the call."""
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Sequence[Any]) -> None:
+        """Serve what some handlers serve; called by generated code."""
+        self._added.extend(generic_rpc_handlers)
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Any]) -> None:
+        """Do nothing: generated code gives the same handlers to `add_generic_rpc_handlers`."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Return the handler of a call; None if there is no such method."""
         method = handler_call_details.method
         if (cached := self._wrapped.get(method)) is not None:
             return cached
-        handler: Any = await continuation(handler_call_details)
-        if handler is None:
-            self._observer.unknown()
-            return None
-        wrapped = self._wrapped[method] = self._wrap(method, handler)
-        return wrapped
+        for added in self._added:
+            if (handler := added.service(handler_call_details)) is not None:
+                wrapped = self._wrapped[method] = self._wrap(method, handler)
+                return wrapped
+        self._observer.unknown()
+        return None
 
     def _wrap(self, method: str, handler: Any) -> Any:
         behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
@@ -87,6 +95,7 @@ class CallPolicyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-ar
             seconds = math.inf if method == _WATCH else limits.stream_seconds
         calls = self._probes if admitted_roles(method) is OPEN else self._calls
         observed = self._observer.method(method, streams=(streams, handler.response_streaming))
+        audits = policy.audits(method)
 
         async def guarded(_: Any, context: Context) -> Any:
             metadata: Any = context.invocation_metadata() or ()
@@ -96,14 +105,15 @@ class CallPolicyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-ar
             response: Any = None
             outcome = code = "CANCELLED"
             try:
-                identity = policy.admit(method, metadata)
+                identity = policy.admit(scope)
                 if method == _WATCH and len(calls) >= limits.max_watches:
                     # By gRPC's protocol of health checking such a client goes on without watching.
                     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "health: too many watch it, want Check instead")
                 task = calls.enter(seconds=limits.receive_seconds)
                 request: Any = _messages(context, parse) if streams else _parsed(parse, await context.read())
                 if not streams:
-                    audited = policy.audited(identity, method, request, peer=context.peer())
+                    if audits:
+                        audited = policy.audited(identity, method, request, peer=context.peer())
                     policy.authorize(identity, method, request)
                 # A caller's deadline does not extend a stream; the stubs leave the None out.
                 remaining: float | None = None if lasting else context.time_remaining()
