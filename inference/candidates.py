@@ -1,4 +1,4 @@
-"""Which items a request may return: everything, a bitmap, a list, or one of these without an item.
+"""Which items a request may return: everything, a bitmap, a list, or one of these without some items.
 
 A set answers three questions: how many items it has, which they are, and whether given items are among them. Stages
 choose by the first what is cheapest, so that a filter is exact whether nearly all items pass it or hardly any.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 import numpy as np
@@ -47,9 +47,10 @@ class CandidateSet(ABC):
         """Return which of the items 0 to `size` - 1 are in the set: bool [size], a new array."""
         return self.contains(np.arange(size, dtype=np.int32))
 
-    def without(self, item: int) -> CandidateSet:
-        """Return the same set without an item."""
-        return Without(self, item)
+    def without(self, items: ItemIndexes | int) -> CandidateSet:
+        """Return the same set without an item or some: int32 [k], ascending, all different."""
+        removed = np.atleast_1d(np.asarray(items, np.int32))
+        return Without(self, removed) if len(removed) else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class Bitmap(CandidateSet):
     """
 
     allowed: NDArray[np.bool_]
+    _counted: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def unpack(cls, bits: NDArray[np.uint8], *, n_items: int) -> Bitmap:
@@ -95,8 +97,10 @@ class Bitmap(CandidateSet):
         return cls(np.unpackbits(bits, count=n_items).view(bool))
 
     def count(self, n_items: int) -> int:
-        """Return the number of items whose bits are set."""
-        return int(np.count_nonzero(self.allowed[:n_items]))
+        """Return the number of items whose bits are set; counted once, as a set may serve many requests."""
+        if self._counted.get(n_items) is None:
+            self._counted[n_items] = int(np.count_nonzero(self.allowed[:n_items]))
+        return self._counted[n_items]
 
     def items(self, n_items: int) -> ItemIndexes:
         """Return the items whose bits are set, ascending."""
@@ -148,34 +152,41 @@ class ItemList(CandidateSet):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Without(CandidateSet):
-    """Another set without one item.
+    """Another set without some items, few beside those of a catalogue: no array of the catalogue's size is made.
 
     Attributes:
         base: The other set.
-        item: Index of the item, which need not be in it.
+        removed: int32 [k], ascending, all different; they need not be in the other set.
     """
 
     base: CandidateSet
-    item: int
+    removed: ItemIndexes
 
     def count(self, n_items: int) -> int:
         """Return how many items are left."""
-        return self.base.count(n_items) - int(self.base.contains(np.array([self.item], np.int32))[0])
+        inside = self.removed[: int(self.removed.searchsorted(n_items))]
+        return self.base.count(n_items) - int(np.count_nonzero(self.base.contains(inside)))
 
     def items(self, n_items: int) -> ItemIndexes:
         """Return the items that are left."""
         items = self.base.items(n_items)
-        left: ItemIndexes = items[items != self.item]
+        left: ItemIndexes = items[~self._is_removed(items)]
         return left
 
     def contains(self, items: ItemIndexes) -> NDArray[np.bool_]:
         """Return which items are left."""
-        inside: NDArray[np.bool_] = self.base.contains(items) & (items != self.item)
+        inside: NDArray[np.bool_] = self.base.contains(items) & ~self._is_removed(items)
         return inside
 
     def mask(self, size: int) -> NDArray[np.bool_]:
         """Return which of the items 0 to `size` - 1 are left."""
         left = self.base.mask(size)
-        if self.item < size:
-            left[self.item] = False
+        left[self.removed[: int(self.removed.searchsorted(size))]] = False
         return left
+
+    def _is_removed(self, items: ItemIndexes) -> NDArray[np.bool_]:
+        if not len(self.removed):
+            return np.zeros(len(items), bool)
+        places = np.minimum(self.removed.searchsorted(items), len(self.removed) - 1)
+        is_removed: NDArray[np.bool_] = self.removed[places] == items
+        return is_removed

@@ -18,6 +18,7 @@ from common.logs import get_logger
 from common.positions import Position
 from common.storage import Store
 from common.vocabulary import Vocabulary
+from inference.past_events import PAST_ACTIONS, PAST_ITEMS, PastEvents
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest, IndexCalibration
 from recipes.catalog import get_recipe
 from recipes.components.exploration import ItemAges
@@ -36,6 +37,7 @@ IndexMode = Literal["auto", "annoy", "exact"]
 #: Nodes that Annoy inspects when it is forced upon an artifact whose calibration never measured it: all trees, deep.
 _UNMEASURED_SEARCH_K: Final = 16_000
 _NOTHING = History.of_items([])
+_NO_IDS = Vocabulary.build([])
 _log = get_logger(__name__)
 
 
@@ -57,6 +59,9 @@ class Model:
         user_codes: int32 [n_users, k], the codes of each user's columns; None where the scorer knows none.
         ages: Of the items; None where the recipe explores nothing.
         action_ids: Ids of the actions, where the recipe recommends such.
+        actions: The same ids with their indexes.
+        past: What filters know of the interactions until the snapshot; None of a model that is in no artifact.
+        past_actions: The same of interactions with actions; None where the recipe recommends none.
     """
 
     recipe: RecipeSpec
@@ -72,6 +77,9 @@ class Model:
     user_codes: NDArray[np.int32] | None = None
     ages: ItemAges | None = None
     action_ids: list[str] = field(default_factory=list)
+    actions: Vocabulary = field(default_factory=lambda: _NO_IDS, repr=False)
+    past: PastEvents | None = None
+    past_actions: PastEvents | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +148,18 @@ class ModelLoader:
         arrays = map_arrays(
             folder, ("user_vectors", "history_offsets", "history_items", "history_actions", "history_times")
         )
-        items, action_ids, mode = Vocabulary.load(folder, "items"), list[str](), self._index
+        items, users = (Vocabulary.load(folder, name) for name in ("items", "users"))
+        actions, mode, past_actions = _NO_IDS, self._index, None
         if isinstance(scorer, ActionScorer):
             actions, mode = Vocabulary.load(folder, "actions"), "exact"
-            action_ids = actions.ids(range(len(actions)))
+            past_actions = PastEvents.load(folder, PAST_ACTIONS, users=users, n_items=len(actions))
         return Model(
             recipe=recipe,
             scorer=scorer,
             index=open_index(folder, manifest.index, item_vectors=scorer.item_vectors, mode=mode),
             items=items,
             item_ids=items.ids(range(len(items))),
-            users=Vocabulary.load(folder, "users"),
+            users=users,
             user_vectors=arrays["user_vectors"],
             histories=Histories(
                 arrays["history_offsets"],
@@ -162,7 +171,10 @@ class ModelLoader:
             watermark=Position(manifest.snapshot.event_epoch, manifest.snapshot.event_watermark),
             user_codes=None if _user_features(scorer) is None else map_arrays(folder, ("user_codes",))["user_codes"],
             ages=None if recipe.exploration == "none" else ItemAges.load(folder, n_items=len(items)),
-            action_ids=action_ids,
+            action_ids=actions.ids(range(len(actions))),
+            actions=actions,
+            past=PastEvents.load(folder, PAST_ITEMS, users=users, n_items=len(items)),
+            past_actions=past_actions,
         )
 
 

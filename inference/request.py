@@ -51,6 +51,7 @@ class RecommendationRequest:
         user_id: The user, known or not; empty for nobody.
         item_id: The item that others are to be similar to.
         recent: What the user did lately, as far as the caller knows it; None for nothing.
+        recent_actions: What the user did lately with actions; None for nothing.
         trend: How items rise now; None where nothing happened lately.
         context: The situation, by columns of the interactions; a value that the model does not know adds nothing.
         candidates: What may be returned.
@@ -63,6 +64,7 @@ class RecommendationRequest:
     user_id: str = ""
     item_id: str = ""
     recent: RecentHistory | None = None
+    recent_actions: RecentHistory | None = None
     trend: Trend | None = None
     context: Mapping[str, str] = field(default_factory=dict)
     candidates: CandidateSet = EVERYTHING

@@ -41,6 +41,7 @@ _USER_PERSONALIZATION_V2: Final = RecipeSpec(
     exploration="managed",
     solution_options=frozenset({"eventsConfig"}),
     metadata_by_default=True,
+    returns_reasons=True,
     published=datetime(2024, 1, 1, tzinfo=UTC),
 )
 _POPULARITY: Final = RecipeSpec(
@@ -143,6 +144,7 @@ _CUSTOM: Final = (
         kind=RecipeKind.PERSONALIZED_RANKING,
         description="Puts given items into the order that fits a user, learnt as by aws-user-personalization-v2.",
         exploration="none",
+        returns_reasons=False,
     ),
     replace(
         _USER_PERSONALIZATION,
@@ -227,6 +229,7 @@ def _use_case(
     *,
     event_type: str | None = None,
     names_user: bool = True,
+    left_out: str | None = None,
 ) -> RecipeSpec:
     """Declare a use case of a domain: a recipe of custom solutions that is told what to learn from.
 
@@ -239,6 +242,8 @@ def _use_case(
         description=description,
         event_type=event_type,
         names_user=names_user,
+        left_out_event_type=left_out,
+        returns_reasons=False,
         # Of the service's own ways and those of campaigns, recommenders have the latter.
         exploration="none" if like.exploration == "none" else "configured",
         hyper_parameters={},
@@ -251,10 +256,20 @@ def _use_case(
     )
 
 
-def _baskets(name: str, description: str, *, event_type: str, fitter: str, names_user: bool) -> RecipeSpec:
+def _baskets(
+    name: str, description: str, *, event_type: str, fitter: str, names_user: bool, left_out: str | None = None
+) -> RecipeSpec:
     """Declare a use case that learns from baskets or sessions in the place of users."""
     return replace(
-        _use_case(name, "ECOMMERCE", description, _SIMILAR_ITEMS, event_type=event_type, names_user=names_user),
+        _use_case(
+            name,
+            "ECOMMERCE",
+            description,
+            _SIMILAR_ITEMS,
+            event_type=event_type,
+            names_user=names_user,
+            left_out=left_out,
+        ),
         config="recipes.models.baskets.config:BasketsConfig",
         fitter=f"recipes.models.baskets.fit:{fitter}",
     )
@@ -288,12 +303,14 @@ _USE_CASES: Final = (
         event_type="View",
         fitter="ViewedTogetherFitter",
         names_user=True,
+        left_out="Purchase",
     ),
     _use_case(
         "aws-ecomm-recommended-for-you",
         "ECOMMERCE",
         "Items for a user; events count at once.",
         _USER_PERSONALIZATION_V2,
+        left_out="Purchase",
     ),
     _use_case(
         "aws-vod-because-you-watched-x",
@@ -301,9 +318,12 @@ _USE_CASES: Final = (
         "Videos that viewers of a video watch too.",
         _SIMILAR_ITEMS,
         event_type="Watch",
+        left_out="Watch",
     ),
     replace(
-        _use_case("aws-vod-more-like-x", "VIDEO_ON_DEMAND", "Videos that are like a video.", _SIMILAR_ITEMS),
+        _use_case(
+            "aws-vod-more-like-x", "VIDEO_ON_DEMAND", "Videos that are like a video.", _SIMILAR_ITEMS, left_out="Watch"
+        ),
         required_datasets=("INTERACTIONS", "ITEMS"),
     ),
     _use_case("aws-vod-most-popular", "VIDEO_ON_DEMAND", "Videos by their viewers.", _POPULARITY, event_type="Watch"),
@@ -315,7 +335,11 @@ _USE_CASES: Final = (
         names_user=False,
     ),
     _use_case(
-        "aws-vod-top-picks", "VIDEO_ON_DEMAND", "Videos for a user; events count at once.", _USER_PERSONALIZATION_V2
+        "aws-vod-top-picks",
+        "VIDEO_ON_DEMAND",
+        "Videos for a user; events count at once.",
+        _USER_PERSONALIZATION_V2,
+        left_out="Watch",
     ),
 )
 

@@ -146,11 +146,8 @@ class ActionScorer(ItemScorer, Protocol):
     def totals(self) -> FloatArray:
         """float32 [n_users, 2], actions that each user took and did not take."""
 
-    def past(self, user: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Return the actions that a user took until the training, and those that were there and not taken."""
-
     def recommend(
-        self, state: FloatArray, *, user: int | None, now: float, limit: int
+        self, state: FloatArray, *, user: int | None, now: float, limit: int, since: Mapping[int, int] = ...
     ) -> tuple[NDArray[np.int64], FloatArray]:
         """Return the actions to recommend, most likely first, and how likely each is taken, 0 to 1.
 
@@ -159,6 +156,7 @@ class ActionScorer(ItemScorer, Protocol):
             user: Index of the user; None for one who was not known at the training.
             now: Seconds since 1970.
             limit: Actions at most.
+            since: By action when the user last had to do with it after the training, in seconds since 1970.
         """
 
 

@@ -202,6 +202,9 @@ class RecipeSpec:
         metadata_by_default: Whether answers may carry columns of items unless the configuration says no.
         names_user: Whether requests must name a user although the answer does not depend on what users did, as
             Personalize's do where they can leave out what the user has.
+        left_out_event_type: Items that a user has such events with are left out of what the user gets, before any
+            filter of the request: Personalize's automatic filter; None where nothing is.
+        returns_reasons: Whether answers say why an item is among them where that is no ordinary one.
         algorithm: Last part of the ARN of its algorithm; None where that is its own name.
         feature_transformation: Last part of the ARN of its feature transformation, None where none is known.
         published: When Personalize first listed it.
@@ -228,6 +231,8 @@ class RecipeSpec:
     domain: Domain | None = None
     metadata_by_default: bool = False
     names_user: bool = False
+    left_out_event_type: str | None = None
+    returns_reasons: bool = False
     algorithm: str | None = None
     feature_transformation: str | None = None
     published: datetime = datetime(2019, 6, 10, tzinfo=UTC)

@@ -25,6 +25,7 @@ from common.telemetry.process import Telemetry
 from inference.model import ModelLoader
 from protos.tailorbird.internal.v1 import event_log_pb2_grpc, local_storage_pb2_grpc, serving_pb2_grpc
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
+from runtime_service.domain.filters import EventWindow
 from runtime_service.features.updater import FeatureUpdater, Opener
 from runtime_service.history import HistoryReader, HistoryWriter
 from runtime_service.history.held import HeldPositions, prune_held
@@ -58,6 +59,7 @@ class WorkerLimits:
         cache_users: Users per deployment whose state is cached.
         event_wait_seconds: How long a caller may wait for the log to be read.
         grace_seconds: Time that running calls get at a stop.
+        filter_events: How much of what users did filters read.
     """
 
     watch_seconds: float
@@ -65,6 +67,7 @@ class WorkerLimits:
     cache_users: int
     event_wait_seconds: float
     grace_seconds: float
+    filter_events: EventWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +141,14 @@ class Worker:
             local_storage_pb2_grpc.add_LocalStorageServiceServicer_to_server,
             LocalStorageServicer(self.folders),
         )
-        wait_seconds = self.limits.event_wait_seconds
         recommendations = RuntimeServicer(
-            table, self.histories, features=features, ids=self.ids, beat=self.beat, event_wait_seconds=wait_seconds
+            table,
+            self.histories,
+            features=features,
+            ids=self.ids,
+            beat=self.beat,
+            event_wait_seconds=self.limits.event_wait_seconds,
+            window=self.limits.filter_events,
         )
         histories = UserHistoryServicer(self.histories, runtime_id=self.runtime_id)
         services = [runtime_service(recommendations), user_history_service(histories), local_storage]

@@ -12,6 +12,8 @@ from common.process.forked import Patience
 from common.recommendation_ids import RecommendationIds, recommendation_keys
 from common.settings import RecommendationSettings, ServerSettings, StoreSettings
 from common.telemetry.process import Telemetry
+from inference.past_events import MAX_LATER
+from runtime_service.domain.filters import EventWindow
 from runtime_service.figures import FIGURES
 from runtime_service.history.held import HeldPositions
 from runtime_service.history.lmdb import MAX_PUTS, MAX_USERS
@@ -84,6 +86,19 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
     history_map_bytes: int = Field(
         1 << 34, ge=1 << 20, description="First size of the history's map; a sparse file, which grows when it is full."
     )
+    filter_events: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_LATER,
+        description="Newest interactions of each type of a user that filters read; by default all, Personalize's are "
+        "100.",
+    )
+    filter_action_events: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_LATER,
+        description="The same of interactions with actions; by default all, Personalize's are 300.",
+    )
     query_cache_users: int = Field(
         10_000, ge=0, description="Users with recent events whose vectors each worker keeps, per campaign."
     )
@@ -122,6 +137,7 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
             cache_users=self.query_cache_users,
             event_wait_seconds=self.event_wait_seconds,
             grace_seconds=self.grace_seconds,
+            filter_events=EventWindow(self.filter_events, self.filter_action_events),
         )
 
     def patience(self) -> Patience:

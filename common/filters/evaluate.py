@@ -39,7 +39,7 @@ from common.filters.expression import (
 from common.filters.table import Rows, Table
 from common.filters.values import FilterValues
 
-__all__ = ["CompiledFilter", "RequestContext", "compile_filter"]
+__all__ = ["CompiledFilter", "RequestContext", "compile_filter", "event_key"]
 
 _EVENTS: Final = (Dataset.INTERACTIONS, Dataset.ACTION_INTERACTIONS)
 _NOTHING: Final = FrozenBitMap()
@@ -83,12 +83,24 @@ class CompiledFilter:
         excluded: Rows that an EXCLUDE without anything of the request removes.
         passing: The rows that pass these two; all of them for no INCLUDE.
         steps: The other expressions.
+        event_types: The types of events that requests must give, as `event_key` writes them; None for all.
     """
 
     included: Rows | None
     excluded: Rows
     passing: Rows
     steps: tuple[_Step, ...]
+    event_types: frozenset[str] | None
+
+    def removed(self, context: RequestContext) -> Rows | None:
+        """Return the rows that no longer pass because of the request, and some that never did.
+
+        It costs what the request has, whatever the table has. None where the request may let further rows pass.
+        """
+        steps = [step for step in self.steps if step.applies(context)]
+        if any(step.effect is Effect.INCLUDE for step in steps):
+            return None
+        return _union(step.rows if isinstance(step.rows, FrozenBitMap) else step.rows(context) for step in steps)
 
     def rows(self, context: RequestContext) -> Rows:
         """Return the rows that pass."""
@@ -122,6 +134,7 @@ class _Compiler:
         self._table = table
         self._values = values
         self._all = FrozenBitMap(range(table.n_rows))
+        self._event_types: set[str] | None = set()
 
     def compile(self, expressions: Iterable[Expression]) -> CompiledFilter:
         fixed: dict[Effect, list[Rows]] = {effect: [] for effect in Effect}
@@ -137,7 +150,8 @@ class _Compiler:
         included = _union(fixed[Effect.INCLUDE]) if fixed[Effect.INCLUDE] else None
         excluded = _union(fixed[Effect.EXCLUDE])
         passing = (self._all if included is None else included) - excluded
-        return CompiledFilter(included, excluded, passing, tuple(steps))
+        event_types = None if self._event_types is None else frozenset(self._event_types)
+        return CompiledFilter(included, excluded, passing, tuple(steps), event_types)
 
     def _is_complete(self, expression: Expression) -> bool:
         """Whether there is a value for each of its parameters."""
@@ -193,13 +207,14 @@ class _Compiler:
 
     def _events(self, condition: Condition) -> _Dynamic:
         dataset = condition.field.dataset
-        types = {
-            _event_key(dataset, str(value)) for operand in condition.operands for value in self._constants(operand)
-        }
+        types = {event_key(dataset, str(value)) for operand in condition.operands for value in self._constants(operand)}
         if "*" in types or any(isinstance(operand, Wildcard) for operand in condition.operands):
+            self._event_types = None
             return lambda context: _union(context.events.values())
+        if self._event_types is not None:
+            self._event_types |= types
         return lambda context: _union(
-            rows for name, rows in context.events.items() if _event_key(dataset, name) in types
+            rows for name, rows in context.events.items() if event_key(dataset, name) in types
         )
 
     def _when(self, conditions: tuple[Condition, ...]) -> Callable[[RequestContext], bool]:
@@ -234,7 +249,7 @@ class _Compiler:
         return ()
 
 
-def _event_key(dataset: Dataset, event_type: str) -> str:
+def event_key(dataset: Dataset, event_type: str) -> str:
     """Return what event types are compared by; Personalize writes those of actions with a space or with `_`."""
     key = event_type.casefold()
     return key.replace("_", " ") if dataset is Dataset.ACTION_INTERACTIONS else key

@@ -23,8 +23,7 @@ def describe(run: PipelineRun) -> None:
     if unknown_ids := run.candidates.unknown_ids:
         item_ids, scores = [*item_ids, *unknown_ids], [*scores, *[None] * len(unknown_ids)]
     run.result = ScoredItems(run.items, item_ids, scores)
-    # Personalize explains the items of those recipes alone whose scores it shows.
-    if run.reasons and returns_scores:
+    if run.reasons and run.model.recipe.returns_reasons:
         run.result.reasons.update(_by_place(items, run.reasons))
     if run.promoted:
         run.result.promotions.update(_by_place(items, run.promoted))

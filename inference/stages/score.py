@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from common.vocabulary import Vocabulary
+from inference.recent_events import RecentHistory
 from inference.run import PipelineRun
 from inference.user_state import UserState
 from recipes.data.histories import FloatArray, ItemIndexes
@@ -65,12 +67,23 @@ def score_actions(run: PipelineRun) -> None:
     assert isinstance(scorer, ActionScorer), "pipelines are chosen by the kind of recipe"
     user = run.model.users.index(request.user_id)
     limit = len(run.model.action_ids) if run.candidates.restricts else run.limit
-    chosen, propensities = scorer.recommend(run.state.embedding, user=user, now=request.now, limit=limit)
+    since = _last_contacts(run.model.actions, request.recent_actions)
+    chosen, propensities = scorer.recommend(run.state.embedding, user=user, now=request.now, limit=limit, since=since)
     actions = chosen.astype(np.int32)
     if run.candidates.restricts:
         allowed = run.candidates.contains(actions)
         actions, propensities = actions[allowed][: run.limit], propensities[allowed][: run.limit]
     run.items, run.shares = actions, propensities
+
+
+def _last_contacts(actions: Vocabulary, recent: RecentHistory | None) -> dict[int, int]:
+    """Return when the user last had to do with each action lately, in seconds since 1970."""
+    last: dict[int, int] = {}
+    for event in () if recent is None else recent.events():
+        action = actions.index(event.item_id)
+        if action is not None:
+            last[action] = max(last.get(action, 0), event.millis // 1000)
+    return last
 
 
 def _add(scores: FloatArray, shortlist: ItemIndexes, deltas: ScoreDelta) -> None:

@@ -15,12 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.features import Features
-from common.filters import CompiledFilter, Filter, FilterValues, Rows, Table, compile_filter, rows_of
-from common.filters.expression import Scalar
+from common.filters import CompiledFilter, Filter, Rows, Table, compile_filter, parse_filter_values, rows_of
 from common.vocabulary import Vocabulary
-from inference.candidates import Bitmap, ItemList
-from inference.recent_events import RecentEvent
-from recipes.data.histories import ItemIndexes
+from inference.candidates import Bitmap, CandidateSet, ItemList
+from runtime_service.features.user_events import UsedItems
 
 __all__ = ["FilterTable", "Passing", "StaticPart"]
 
@@ -32,8 +30,12 @@ _KEPT, _KEPT_BYTES, _LEAST_KEPT = 256, 64 << 20, 8
 _RECOMPILED: Final = 32
 _KEPT_ROWS: Final = 200_000
 
-#: A filter's ARN and expression, and the values of its parameters.
-_CompiledFor = tuple[str, str, frozenset[tuple[str, tuple[Scalar, ...]]]]
+#: A filter's ARN and expression, and the values of its parameters as they were sent: they need not be read again.
+_CompiledFor = tuple[str, str, frozenset[tuple[str, str]]]
+_NOTHING: Final = rows_of(np.empty(0, np.uint32))
+_NO_ROWS: Final = np.empty(0, np.int32)
+#: Where a request removes more than this part of the items, an array of all of them costs less than a list.
+_FEW_REMOVED: Final = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,15 +44,15 @@ class StaticPart:
 
     Attributes:
         definition: The filter.
-        values: Of its parameters.
+        sent: The values of its parameters, as they were sent.
         compiled: The same, bound to the table.
-        allowed: bool [n_items], items of the model that pass before a request adds anything.
+        candidates: Items of the model that pass before a request adds anything.
     """
 
     definition: Filter
-    values: FilterValues
+    sent: Mapping[str, str]
     compiled: CompiledFilter
-    allowed: NDArray[np.bool_]
+    candidates: Bitmap
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +119,7 @@ class FilterTable:
         table = Table(len(item_of_row), {} if features is None else features.table.columns)
         made = cls(items, features, table, row_of_item, item_of_row, first_spare, snapshot_rows)
         for filter_arn, part in recent:
-            made.keep_part(filter_arn, made.compiled(part.definition, part.values))
+            made.keep_part(filter_arn, made.compiled(part.definition, part.sent))
         return made
 
     @property
@@ -125,14 +127,18 @@ class FilterTable:
         """How many ids the model has."""
         return len(self.row_of_item)
 
-    def compiled(self, definition: Filter, values: FilterValues) -> StaticPart:
-        """Work out what of a filter with values does not depend on the request; any thread may."""
-        compiled = compile_filter(definition, self.table, values)
-        return StaticPart(definition, values, compiled, self.allowed(compiled.passing))
+    def compiled(self, definition: Filter, sent: Mapping[str, str]) -> StaticPart:
+        """Work out what of a filter with values does not depend on the request; any thread may.
 
-    def kept_part(self, filter_arn: str, definition: Filter, values: FilterValues) -> StaticPart | None:
+        Raises:
+            InvalidInput: The values are wrong.
+        """
+        compiled = compile_filter(definition, self.table, parse_filter_values(definition, sent))
+        return StaticPart(definition, sent, compiled, Bitmap(self.allowed(compiled.passing)))
+
+    def kept_part(self, filter_arn: str, definition: Filter, sent: Mapping[str, str]) -> StaticPart | None:
         """Return what was worked out before; None for nothing."""
-        key = _key(filter_arn, definition, values)
+        key = _key(filter_arn, definition, sent)
         part = self._static.get(key)
         if part is not None:
             self._static.move_to_end(key)
@@ -140,7 +146,7 @@ class FilterTable:
 
     def keep_part(self, filter_arn: str, part: StaticPart) -> StaticPart:
         """Keep what was worked out, in the place of what was used longest ago."""
-        self._static[_key(filter_arn, part.definition, part.values)] = part
+        self._static[_key(filter_arn, part.definition, part.sent)] = part
         if len(self._static) > max(_LEAST_KEPT, min(_KEPT, _KEPT_BYTES // max(1, self.n_items))):
             self._static.popitem(last=False)
         return part
@@ -186,30 +192,21 @@ class FilterTable:
         row = self.feature_row(identifier)
         return "" if self.features is None or row is None else self.features.text(row, name) or ""
 
-    def events(
-        self,
-        past: Mapping[str, ItemIndexes],
-        *,
-        recent: Sequence[RecentEvent],
-        spares: Mapping[str, int],
-    ) -> dict[str, Rows]:
+    def events(self, used: UsedItems, *, spares: Mapping[str, int]) -> dict[str, Rows]:
         """Return the rows of what a user used, by event type.
 
         Args:
-            past: By event type the model's items that it was until the training.
-            recent: What came later, and perhaps part of the same.
+            used: What it was.
             spares: Rows of ids that neither the model nor the features have.
         """
-        rows_by_type = {name: [self.row_of_item[items]] for name, items in past.items()}
-        recent_rows: dict[str, list[int]] = {}
-        for event in recent:
-            row = self.row(event.item_id)
-            row = spares.get(event.item_id) if row is None else row
-            if row is not None:
-                recent_rows.setdefault(event.event_type, []).append(row)
-        for name, listed in recent_rows.items():
-            rows_by_type.setdefault(name, []).append(np.array(listed, np.int32))
-        return {name: rows_of(np.unique(np.concatenate(parts))) for name, parts in rows_by_type.items()}
+        rows_by_type = {name: self.row_of_item[items] for name, items in used.items.items()}
+        for name, identifiers in used.ids.items():
+            rows = [self.row(identifier) for identifier in identifiers]
+            rows += [spares.get(identifier) for identifier, row in zip(identifiers, rows, strict=True) if row is None]
+            rows_by_type[name] = np.append(
+                rows_by_type.get(name, _NO_ROWS), np.array([row for row in rows if row is not None], np.int32)
+            )
+        return {name: rows_of(np.sort(rows)) for name, rows in rows_by_type.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,26 +216,24 @@ class Passing:
     Attributes:
         table: What it was evaluated over.
         static: What of it does not depend on the request.
-        rows: Those that pass.
+        removed: Those of `static` that do not pass in this request, and some that never did.
+        chosen: Those that pass, where the request lets more pass than `static`; None where it does not.
     """
 
     table: FilterTable
     static: StaticPart
-    rows: Rows
+    removed: Rows = _NOTHING
+    chosen: Rows | None = None
 
-    def candidates(self) -> Bitmap:
+    def candidates(self) -> CandidateSet:
         """Return the items of the model that pass."""
         static, table = self.static, self.table
-        if self.rows is static.compiled.passing:
-            return Bitmap(static.allowed)
-        changed = self.rows ^ static.compiled.passing
-        if len(changed) > len(self.rows):
-            return Bitmap(table.allowed(self.rows))
-        items = table.item_of_row[_array(changed)]
-        items = items[items >= 0]
-        allowed = static.allowed.copy()
-        allowed[items] = ~allowed[items]
-        return Bitmap(allowed)
+        if self.chosen is not None:
+            return Bitmap(table.allowed(self.chosen))
+        if len(self.removed) > table.n_items // _FEW_REMOVED:
+            return Bitmap(table.allowed(static.compiled.passing - self.removed))
+        items = table.item_of_row[_array(self.removed)]
+        return static.candidates.without(np.sort(items[items >= 0]))
 
     def keep(self, listed: ItemList, *, spares: Mapping[str, int]) -> ItemList:
         """Return those of a list that pass.
@@ -247,15 +242,20 @@ class Passing:
             listed: Items that the caller names.
             spares: Rows of ids that neither the model nor the features have.
         """
-        table, rows = self.table, self.rows
-        passes = np.array([row in rows for row in table.row_of_item[listed.listed].tolist()], bool)
+        table = self.table
+        passes = np.array([self._passes(row) for row in table.row_of_item[listed.listed].tolist()], bool)
         rows_of = [(name, table.row(name)) for name in listed.unknown_ids]
-        unknown_ids = [name for name, row in rows_of if (spares[name] if row is None else row) in rows]
+        unknown_ids = [name for name, row in rows_of if self._passes(spares[name] if row is None else row)]
         return ItemList(listed.listed[passes], unknown_ids)
 
+    def _passes(self, row: int) -> bool:
+        if self.chosen is not None:
+            return row in self.chosen
+        return row in self.static.compiled.passing and row not in self.removed
 
-def _key(filter_arn: str, definition: Filter, values: FilterValues) -> _CompiledFor:
-    return filter_arn, definition.text, frozenset(values.items())
+
+def _key(filter_arn: str, definition: Filter, sent: Mapping[str, str]) -> _CompiledFor:
+    return filter_arn, definition.text, frozenset(sent.items())
 
 
 def _array(rows: Rows) -> NDArray[np.uint32]:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
 
 from common.auth import current_caller
 from common.errors import InvalidInput
-from common.filters import Dataset, Filter, RequestContext, Rows, Target, parse_filter_values
+from common.filters import CompiledFilter, Dataset, Filter, RequestContext, Rows, Target, event_key
 from common.filters.expression import Scalar
 from inference.candidates import ItemList
-from runtime_service.domain.filters import FilterChoice, check_filter, unknown_filter
+from recipes.data.histories import ItemIndexes
+from runtime_service.domain.filters import EventWindow, FilterChoice, check_filter, unknown_filter
 from runtime_service.features.filter_table import FilterTable, Passing
 from runtime_service.features.groups import GroupFeatures
 from runtime_service.features.updater import FeatureUpdater
+from runtime_service.features.user_events import UserEvents
 from runtime_service.history import HistoryReader
 from runtime_service.serving.deployments import Deployment
 
@@ -23,7 +27,7 @@ __all__ = ["RequestFilters", "Situation"]
 
 #: Tables with more rows are not compiled for on the event loop.
 _INLINE_ROWS: Final = 200_000
-_EVENTS: Final = frozenset({Dataset.INTERACTIONS, Dataset.ACTION_INTERACTIONS})
+_NO_ITEMS: Final = np.empty(0, np.int32)
 _DATASETS: Final[Mapping[Target, str]] = {Target.ITEM: "ITEMS", Target.ACTION: "ACTIONS"}
 
 
@@ -44,7 +48,6 @@ class Situation:
     user_id: str = ""
     item_id: str = ""
     listed: ItemList | None = None
-    _spares: dict[str, int] = field(default_factory=dict)
 
 
 class RequestFilters:
@@ -53,11 +56,13 @@ class RequestFilters:
     Args:
         follower: Has features and filters.
         histories: What users did a moment ago.
+        window: How much of what users did counts.
     """
 
-    def __init__(self, follower: FeatureUpdater, histories: HistoryReader) -> None:
+    def __init__(self, follower: FeatureUpdater, histories: HistoryReader, *, window: EventWindow) -> None:
         self._follower = follower
         self._histories = histories
+        self._events = UserEvents(histories, window)
 
     async def passing(self, choice: FilterChoice, situation: Situation) -> Passing:
         """Return what passes a filter.
@@ -83,19 +88,34 @@ class RequestFilters:
             relates_items=deployment.pipeline.needs_item,
             user_id=situation.user_id,
         )
-        values = parse_filter_values(definition, choice.values)
         table = await self._follower.filter_table(deployment, _DATASETS[situation.target])
-        part = table.kept_part(choice.arn, definition, values)
+        part = table.kept_part(choice.arn, definition, choice.values)
         if part is None:
             if table.table.n_rows <= _INLINE_ROWS:
-                made = table.compiled(definition, values)
+                made = table.compiled(definition, choice.values)
             else:
-                made = await asyncio.to_thread(table.compiled, definition, values)
+                made = await asyncio.to_thread(table.compiled, definition, choice.values)
             part = table.keep_part(choice.arn, made)
-        if not part.compiled.steps:
-            return Passing(table, part, part.compiled.passing)
-        context = self._context(definition, group, table, situation)
-        return Passing(table, part, part.compiled.rows(context))
+        compiled = part.compiled
+        if not compiled.steps:
+            return Passing(table, part)
+        context = self._context(compiled, definition, group, table, situation)
+        removed = compiled.removed(context)
+        return Passing(table, part, chosen=compiled.rows(context)) if removed is None else Passing(table, part, removed)
+
+    def left_out(self, deployment: Deployment, user_id: str) -> ItemIndexes:
+        """Return the items that the recipe itself leaves out of what a user gets: int32 [k], ascending.
+
+        Personalize's automatic filters of use cases: what the user has bought, or watched.
+        """
+        event_type = deployment.model.recipe.left_out_event_type
+        if event_type is None or not user_id:
+            return _NO_ITEMS
+        types = frozenset({event_key(Dataset.INTERACTIONS, event_type)})
+        used = self._events.find(deployment, user_id, target=Target.ITEM, types=types)
+        newer = [deployment.model.items.indexes(set(ids)) for ids in used.ids.values()]
+        items = np.unique(np.concatenate([_NO_ITEMS, *used.items.values(), *newer]))
+        return items[items >= 0]
 
     def keep(self, passing: Passing, situation: Situation) -> ItemList:
         """Return those of the items that the caller names that pass."""
@@ -103,30 +123,25 @@ class RequestFilters:
         return passing.keep(situation.listed, spares=passing.table.spares(situation.listed.unknown_ids))
 
     def _context(
-        self, definition: Filter, group: GroupFeatures, table: FilterTable, situation: Situation
+        self,
+        compiled: CompiledFilter,
+        definition: Filter,
+        group: GroupFeatures,
+        table: FilterTable,
+        situation: Situation,
     ) -> RequestContext:
-        events: dict[str, Rows] = {}
-        if any(read.dataset in _EVENTS for read in definition.fields):
-            events = self._events(table, situation)
+        events: Mapping[str, Rows] = {}
+        if compiled.event_types != frozenset():
+            used = self._events.find(
+                situation.deployment, situation.user_id, target=situation.target, types=compiled.event_types
+            )
+            spares = table.spares(() if situation.listed is None else situation.listed.unknown_ids)
+            events = table.events(used, spares=spares)
         return RequestContext(
             events=events,
             user=self._user(definition, group, situation.user_id),
             current_item=table.feature_row(situation.item_id) if definition.needs_item else None,
         )
-
-    def _events(self, table: FilterTable, situation: Situation) -> dict[str, Rows]:
-        """Return the rows of what the user used, by event type: until the training, and since."""
-        deployment, user_id = situation.deployment, situation.user_id
-        model, is_of_items = deployment.model, situation.target is Target.ITEM
-        recent = self._histories.find(
-            deployment.assignment.dataset_group_arn,
-            user_id,
-            dataset_type="INTERACTIONS" if is_of_items else "ACTION_INTERACTIONS",
-        )
-        user = model.users.index(user_id)
-        past = deployment.past_items(user) if is_of_items else deployment.past_actions(user)
-        spares = table.spares(() if situation.listed is None else situation.listed.unknown_ids)
-        return table.events(past, recent=() if recent is None else recent.events(), spares=spares)
 
     def _user(self, definition: Filter, group: GroupFeatures, user_id: str) -> Mapping[str, Sequence[Scalar]] | None:
         """Return the columns of the current user that a filter reads."""

@@ -353,7 +353,7 @@ def _made_tables(
 
 
 def _vocabulary(deployment: Deployment, dataset_type: str) -> Vocabulary:
-    return deployment.model.items if dataset_type == "ITEMS" else deployment.actions
+    return deployment.model.items if dataset_type == "ITEMS" else deployment.model.actions
 
 
 def _key(deployment: Deployment, dataset_type: str) -> _Key:

@@ -11,13 +11,16 @@ from common.arn import account_of
 from common.auth import current_caller
 from common.filters import Target
 from common.recommendation_ids import RecommendationIds
-from inference.candidates import CandidateSet, ItemList
+from inference.candidates import ItemList
 from inference.pipelines import Pipeline
 from inference.request import Promotion, RecommendationRequest
 from inference.result import ScoredItems
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
+from recipes.data.histories import ItemIndexes
 from runtime_service.domain.filters import (
     MAX_RESULTS_WITH_METADATA,
+    WHOLE_HISTORY,
+    EventWindow,
     FilterChoice,
     SentPromotion,
     check_metadata,
@@ -68,6 +71,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         ids: Makes the ids of answers.
         beat: Called with each request: shows that this process lives.
         event_wait_seconds: How long a caller may wait for the log to be read.
+        window: How much of what users did counts for filters.
         now: Tells the present moment in seconds since 1970.
     """
 
@@ -80,11 +84,12 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         ids: RecommendationIds,
         beat: Callable[[], None],
         event_wait_seconds: float = 5.0,
+        window: EventWindow = WHOLE_HISTORY,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._table = table
         self._recommender = Recommender(histories)
-        self._filters = RequestFilters(features, histories)
+        self._filters = RequestFilters(features, histories, window=window)
         self._features = features
         self._offsets = EventOffsets(histories, features, wait_seconds=event_wait_seconds)
         self._ids = ids
@@ -162,15 +167,19 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         situation = Situation(deployment, Target.ITEM, query.user_id, query.item_id)
         if (choice := FilterChoice.of(request.filter_arn, request.filter_values)) is not None:
             query.candidates = (await self._filters.passing(choice, situation)).candidates()
+        left_out = self._filters.left_out(deployment, query.user_id)
+        query.candidates = query.candidates.without(left_out)
         if request.promotions:
-            query.promotion = await self._promotion(request.promotions, situation)
+            query.promotion = await self._promotion(request.promotions, situation, left_out=left_out)
         response = _Recommendations(recommendation_id=self._new_id(deployment))
         scored = await self._recommender.recommend(deployment, query, recommendation_id=response.recommendation_id)
         add_items(response.item_list, scored)
         return response
 
-    async def _promotion(self, promotions: Sequence[runtime_service_pb2.Promotion], situation: Situation) -> Promotion:
-        """Return what is put into a list by rule.
+    async def _promotion(
+        self, promotions: Sequence[runtime_service_pb2.Promotion], situation: Situation, *, left_out: ItemIndexes
+    ) -> Promotion:
+        """Return what is put into a list by rule; what the recipe itself leaves out is not promoted either.
 
         Raises:
             InvalidInput: There are several, or one is not as it must be.
@@ -184,7 +193,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
             )
             for item in promotions
         ])  # fmt: skip
-        candidates: CandidateSet = (await self._filters.passing(sent.choice, situation)).candidates()
+        candidates = (await self._filters.passing(sent.choice, situation)).candidates().without(left_out)
         current = situation.deployment.model.items.index(situation.item_id) if situation.item_id else None
         if current is not None:
             candidates = candidates.without(current)

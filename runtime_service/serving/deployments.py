@@ -5,24 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from common.vocabulary import Vocabulary
 from inference.model import Model, RankingInfluence
 from inference.pipelines import Pipeline
 from inference.recent_events import EventRule
 from recipes.components.exploration import ExplorationSettings
-from recipes.ports import ActionScorer, TrendScorer
+from recipes.ports import TrendScorer
 from runtime_service.serving.trending_list import TrendingList
 
 __all__ = ["Assignment", "Deployment", "DeploymentTable"]
-
-_NO_IDS: Final = Vocabulary.build([])
-#: Stands for event types that a model does not tell apart; no expression can name it.
-OTHER_TYPE: Final = "\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +52,18 @@ class Deployment:
         model: The loaded artifact, as the campaign configures it.
         pipeline: Answers requests; keeps the states of active users.
         trending_list: What rises now, where the recipe counts events.
-        actions: Ids of the actions, where the recipe recommends such.
     """
 
     assignment: Assignment
     model: Model
     pipeline: Pipeline = field(repr=False)
     trending_list: TrendingList | None = field(default=None, repr=False)
-    actions: Vocabulary = field(default_factory=lambda: _NO_IDS, repr=False)
 
     @property
     def returns_metadata(self) -> bool:
         """Whether answers may carry columns of items."""
         said = self.assignment.metadata
         return self.model.recipe.metadata_by_default if said is None else said
-
-    def past_items(self, user: int | None) -> dict[str, NDArray[np.int32]]:
-        """Return the items that a user had to do with until the training, by event type."""
-        if user is None:
-            return {}
-        history, names = self.model.histories.of(user), {0: OTHER_TYPE}
-        names |= {number: name for name, number in self.model.event_types.items()}
-        return {
-            names[number]: history.items[history.event_types == number]
-            for number in np.unique(history.event_types).tolist()
-        }
-
-    def past_actions(self, user: int | None) -> dict[str, NDArray[np.int32]]:
-        """Return the same of actions: of those that were not taken a model does not know whether they were declined."""
-        scorer = self.model.scorer
-        if user is None or not isinstance(scorer, ActionScorer):
-            return {}
-        taken, others = scorer.past(user)
-        return {"TAKEN": taken, OTHER_TYPE: others}
 
     @classmethod
     def make(cls, assignment: Assignment, model: Model, *, cache_users: int) -> Deployment:
@@ -112,8 +82,7 @@ class Deployment:
             event_rules=assignment.event_rules,
             exploration=assignment.exploration,
         )
-        actions = Vocabulary.build(model.action_ids) if model.action_ids else _NO_IDS
-        return cls(assignment, model, pipeline, _trending_list(assignment, model), actions)
+        return cls(assignment, model, pipeline, _trending_list(assignment, model))
 
     def reassigned(self, assignment: Assignment) -> Deployment:
         """Return the same deployment with what the control plane says about it now.
@@ -123,7 +92,7 @@ class Deployment:
         if assignment == self.assignment:
             return self
         pipeline = self.pipeline.with_events(event_type=assignment.event_type, event_rules=assignment.event_rules)
-        return Deployment(assignment, self.model, pipeline, _trending_list(assignment, self.model), self.actions)
+        return Deployment(assignment, self.model, pipeline, _trending_list(assignment, self.model))
 
 
 def _trending_list(assignment: Assignment, model: Model) -> TrendingList | None:

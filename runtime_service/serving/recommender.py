@@ -36,6 +36,10 @@ class Recommender:
                 request.trend = await deployment.trending_list.current(self._histories)
             elif deployment.pipeline.needs_user:
                 request.recent = self._histories.find(group, request.user_id)
+            if deployment.model.action_ids:
+                request.recent_actions = self._histories.find(
+                    group, request.user_id, dataset_type="ACTION_INTERACTIONS"
+                )
         scored = deployment.pipeline.run(request)
         if item_ids := deployment.pipeline.explored_candidates(scored):
             self._histories.log_impressions(recommendation_id, group, item_ids)

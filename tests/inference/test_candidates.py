@@ -27,11 +27,14 @@ def bitmap(items):
     return Bitmap(allowed)
 
 
-@given(subsets, st.integers(0, N_ITEMS - 1))
-def test_sets_have_what_they_are_made_of_and_lose_what_is_taken_away(items, item):
+@given(subsets, subsets, st.integers(0, N_ITEMS - 1))
+def test_sets_have_what_they_are_made_of_and_lose_what_is_taken_away(items, removed, item):
     for candidates in (bitmap(items), ItemList(np.array(sorted(items), np.int32))):
         is_of(candidates, items)
         is_of(candidates.without(item), items - {item})
+        some = np.array(sorted(removed), np.int32)
+        is_of(candidates.without(some), items - removed)
+        is_of(candidates.without(some).without(item), items - removed - {item})
 
 
 def test_everything_has_all_items_and_those_that_came_after_the_model():

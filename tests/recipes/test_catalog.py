@@ -109,6 +109,29 @@ USE_CASES = {
 }
 
 
+#: Use cases whose answers lack what the user has such events with.
+LEFT_OUT = {
+    "aws-ecomm-customers-who-viewed-x-also-viewed": "Purchase",
+    "aws-ecomm-recommended-for-you": "Purchase",
+    "aws-vod-because-you-watched-x": "Watch",
+    "aws-vod-more-like-x": "Watch",
+    "aws-vod-top-picks": "Watch",
+}
+
+
+def test_some_use_cases_leave_out_what_the_user_has():
+    left_out = {name: spec.left_out_event_type for name, spec in RECIPES.items() if spec.left_out_event_type}
+
+    assert left_out == LEFT_OUT
+    assert all(RECIPES[name].names_user for name in LEFT_OUT)
+
+
+def test_reasons_are_given_by_user_personalization_of_version_2_alone():
+    explaining = {name for name, spec in RECIPES.items() if spec.returns_reasons}
+
+    assert explaining == {"aws-user-personalization-v2"}
+
+
 def test_there_are_ten_use_cases():
     assert {name for name, spec in RECIPES.items() if spec.domain is not None} == set(USE_CASES)
 

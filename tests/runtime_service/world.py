@@ -9,13 +9,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import polars as pl
 
+from common import columns
 from common.arrays import save_arrays
 from common.artifacts import publish_artifact
+from common.filters import Dataset
 from common.settings import StoreSettings
 from common.storage import Store
 from common.storage.objects import open_store
 from common.vocabulary import Vocabulary
+from inference.past_events import PAST_ACTIONS, PAST_ITEMS
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.catalog import get_recipe
 from recipes.components.exploration import ItemAges
@@ -29,6 +33,7 @@ from recipes.registry import make_fitter, read_config
 from recipes.retrieval.annoy import build_annoy
 from recipes.retrieval.calibration import calibrate
 from runtime_service.serving.deployments import Assignment
+from trainer.training.past_events import collect_events
 
 PERSONAL = "aws-user-personalization-v2"
 POPULAR = "aws-popularity-count"
@@ -39,6 +44,15 @@ GROUP = "arn:aws:personalize:us-east-1:000000000000:dataset-group/films"
 N_USERS, N_ITEMS = 60, 40
 #: What users do, and the number that histories carry for the first.
 EVENT_TYPES, WATCH = ("watch", "buy"), 1
+#: User, item or action, type of event and seconds.
+PastEvent = tuple[str, str, str, int]
+#: What was done too, and models do not learn from: of other types, of whom and with what they do not know.
+MORE_EVENTS: tuple[PastEvent, ...] = (
+    ("user-3", "item-0", "Click", 100),
+    ("user-3", "item-25", "Purchase", 101),
+    ("user-3", "gone", "click", 102),
+    ("guest", "item-7", "Watch", 103),
+)
 #: Offset of the last event that artifacts contain.
 WATERMARK = 10
 #: Small and quick; what it learns is plain all the same.
@@ -105,6 +119,35 @@ def fit_actions() -> Fitted:
     return Fitted(ACTIONS, made, data, ("lower", "upper", "never"))
 
 
+def interaction_rows(data: TrainingData) -> pl.DataFrame:
+    """Return interactions as their table has them, with some that models do not learn from."""
+    rows = data.interactions
+    listed = zip(rows.user.tolist(), rows.item.tolist(), rows.event_type.tolist(), rows.timestamp.tolist(), strict=True)
+    learnt = [(user(who), item(what), data.event_types[kind - 1], when) for who, what, kind, when in listed]
+    return table_rows([*learnt, *MORE_EVENTS], item_column=columns.ITEM_ID)
+
+
+def action_rows() -> pl.DataFrame:
+    """Return the action interactions of `fit_actions`."""
+    events = [
+        (user(who), ("lower", "upper", "never")[action], "Taken" if action == who % 2 else "Viewed", 1000 + time)
+        for action in range(3)
+        for time in range(2)
+        for who in range(N_USERS)
+    ]
+    return table_rows(events, item_column=columns.ACTION_ID)
+
+
+def table_rows(events: Sequence[PastEvent], *, item_column: str) -> pl.DataFrame:
+    names = (columns.USER_ID, item_column, columns.EVENT_TYPE, columns.TIMESTAMP)
+    frame = pl.DataFrame(
+        events, schema=dict(zip(names, (pl.String, pl.String, pl.String, pl.Int64), strict=True)), orient="row"
+    )
+    return frame.with_columns(
+        pl.lit(None, pl.String).alias(columns.EVENT_ID), pl.lit(None, pl.Int64).alias(columns.LOG_OFFSET)
+    )
+
+
 def write_files(folder: Path, fitted: Fitted) -> ArtifactManifest:
     """Write all files of an artifact, and return its manifest for publication."""
     scorer, histories = fitted.scorer, fitted.data.histories()
@@ -112,9 +155,15 @@ def write_files(folder: Path, fitted: Fitted) -> ArtifactManifest:
     if get_recipe(fitted.name).exploration != "none":
         ItemAges.of(fitted.data, np.zeros(N_ITEMS, np.int64)).save(folder)
     Vocabulary.build([item(index) for index in range(N_ITEMS)]).save(folder, "items")
-    Vocabulary.build([user(index) for index in range(N_USERS)]).save(folder, "users")
+    users = Vocabulary.build([user(index) for index in range(N_USERS)])
+    users.save(folder, "users")
+    events = collect_events(interaction_rows(fitted.data), dataset=Dataset.INTERACTIONS)
+    events.save(folder, PAST_ITEMS, users=users, items=Vocabulary.load(folder, "items"))
     if fitted.actions:
-        Vocabulary.build(fitted.actions).save(folder, "actions")
+        actions = Vocabulary.build(fitted.actions)
+        actions.save(folder, "actions")
+        done = collect_events(action_rows(), dataset=Dataset.ACTION_INTERACTIONS)
+        done.save(folder, PAST_ACTIONS, users=users, items=actions)
     queries = scorer.embed_histories(histories)
     save_arrays(
         folder,

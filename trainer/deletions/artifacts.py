@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from common.deletions import DeletedUsers, DigestSet
 from common.errors import CorruptArtifact, ResourceNotFound
 from common.logs import get_logger
 from common.storage import Store
+from inference.past_events import PAST_ACTIONS, PAST_ITEMS
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from protos.tailorbird.storage.v1.deletion_pb2 import ArtifactWithUsers
 
@@ -24,6 +26,9 @@ __all__ = ["StoredModel", "artifacts_with_users", "feature_snapshots", "models_o
 _log = get_logger(__name__)
 #: The vocabulary of users, and its parts, as `common.vocabulary` writes it.
 _USERS, _TEXT, _OFFSETS = "users", "bytes", "offsets"
+#: Vocabularies of users whom a model does not know, and of whom filters do.
+_OTHER_USERS: Final = (f"{PAST_ITEMS}_{_USERS}", f"{PAST_ACTIONS}_{_USERS}")
+_VOCABULARIES: Final = frozenset(f"{name}.{_TEXT}.npy" for name in (_USERS, *_OTHER_USERS))
 #: The ids of a snapshot of features.
 _IDS: Final = "ids"
 _BATCH: Final = 100_000
@@ -48,7 +53,7 @@ class StoredModel:
     vocabulary: str = _USERS
 
     def count(self, store: Store, users: DigestSet, *, folder: Path) -> int:
-        """Return how many of some users the model knows.
+        """Return how many of some users are in the files: of the model, or beside it for filters.
 
         Args:
             store: The shared store.
@@ -60,12 +65,15 @@ class StoredModel:
             CorruptArtifact: Its vocabulary of users is damaged.
             Unavailable: The store cannot be reached.
         """
-        names = [f"{self.vocabulary}.{part}.npy" for part in (_TEXT, _OFFSETS)]
-        if not self.paths.intersection(names):
-            return 0  # of a recipe that knows no users
+        contained = set[str]()
         try:
-            text, offsets = (_array(store, f"{self.files}/{name}", folder / name) for name in names)
-            return sum(int(users.holds_ids(ids).sum()) for ids in _batches(text, offsets))
+            for vocabulary in (self.vocabulary, *_OTHER_USERS):
+                names = [f"{vocabulary}.{part}.npy" for part in (_TEXT, _OFFSETS)]
+                if self.paths.intersection(names):  # a recipe may know no users
+                    text, offsets = (_array(store, f"{self.files}/{name}", folder / name) for name in names)
+                    for ids in _batches(text, offsets):
+                        contained.update(compress(ids, users.holds_ids(ids)))
+            return len(contained)
         except ValueError as error:
             raise CorruptArtifact(f"artifact {self.location}: its users cannot be read: {error}") from error
 
@@ -81,11 +89,11 @@ def models_of_group(store: Store, group_location: str) -> Iterator[StoredModel]:
     """
     group = PurePosixPath(group_location)
     account = PurePosixPath("artifacts", *group.parts[1:-1])
-    claimed, vocabularies = set[str](), set[str]()
+    claimed, vocabularies = set[str](), defaultdict[str, set[str]](set)
     for item in store.list(str(account)):
         path = PurePosixPath(item.path)
-        if path.name == f"{_USERS}.{_TEXT}.npy":
-            vocabularies.add(str(path.parent))
+        if path.name in _VOCABULARIES:
+            vocabularies[str(path.parent)].add(path.name)
         if path.name != MANIFEST:
             continue
         location = str(path.parent)
@@ -101,8 +109,8 @@ def models_of_group(store: Store, group_location: str) -> Iterator[StoredModel]:
         claimed.add(files)
         if any(PurePosixPath(table.location).parent == group for table in manifest.snapshot.tables):
             yield StoredModel(location, manifest, files, frozenset(file.path for file in manifest.files))
-    for files in sorted(vocabularies - claimed):
-        yield StoredModel(files, None, files, frozenset({f"{_USERS}.{_TEXT}.npy"}))
+    for files in sorted(vocabularies.keys() - claimed):
+        yield StoredModel(files, None, files, frozenset(vocabularies[files]))
 
 
 def feature_snapshots(paths: Iterable[str]) -> Iterator[StoredModel]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from common.arrays import save_arrays
 from inference.batch import embed_users, user_codes_of
+from inference.past_events import PAST_ITEMS
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from recipes.components.exploration import ItemAges
 from recipes.data.histories import Histories
@@ -72,7 +73,7 @@ def write_vocabularies(loaded: LoadedData, folder: Path) -> None:
 
 
 def write_users(scorer: ItemScorer, recipe: RecipeSpec, loaded: LoadedData, folder: Path) -> None:
-    """Write all ids, the users' histories, and the vectors that a model makes of them, into an existing folder.
+    """Write all ids, the users' histories and past events, and the vectors of the histories, into an existing folder.
 
     Of a model that knows users' columns the vectors contain them, and each user's codes are written too. Where new
     items are explored, their ages are written.
@@ -82,6 +83,7 @@ def write_users(scorer: ItemScorer, recipe: RecipeSpec, loaded: LoadedData, fold
     if recipe.exploration != "none":
         ItemAges.of(loaded.data, loaded.shown).save(folder)
     write_vocabularies(loaded, folder)
+    loaded.past.save(folder, PAST_ITEMS, users=loaded.users, items=loaded.items)
     save_arrays(
         folder,
         {

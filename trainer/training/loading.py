@@ -20,6 +20,7 @@ from common.avro import AvroField, AvroSchema
 from common.errors import InvalidInput, invalid
 from common.features import FeatureSnapshot
 from common.features.publishing import open_or_make_snapshot
+from common.filters import Dataset
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
@@ -37,6 +38,7 @@ from trainer.domain.data_requirements import (
 )
 from trainer.training.context_features import context_fields, read_context
 from trainer.training.metadata import MetadataTable, places
+from trainer.training.past_events import CollectedEvents, collect_events
 from trainer.training.spec import TableVersion, TrainingSpec
 
 __all__ = [
@@ -69,6 +71,7 @@ class LoadedData:
         shown: int64 [n_items], how often each item was in the IMPRESSION of an interaction of whatever type.
         rewards: float64 [n_items], the column of the solution's objective, NaN where there is no value; None without an
             objective.
+        past: What filters know of the interactions, of whatever type.
         warnings: Sentences on what is wrong with the data, for the owner of the solution.
     """
 
@@ -77,6 +80,7 @@ class LoadedData:
     users: Vocabulary
     shown: NDArray[np.int64]
     rewards: NDArray[np.float64] | None
+    past: CollectedEvents
     warnings: tuple[str, ...] = ()
 
 
@@ -135,6 +139,7 @@ def load(store: Store, spec: TrainingSpec, *, folder: Path, event_types: Sequenc
         users=Vocabulary.build(users.to_list()),
         shown=count_shown(stored, items),
         rewards=_rewards(spec, item_features, items),
+        past=collect_events(with_users(stored), dataset=Dataset.INTERACTIONS),
         warnings=(left_out,) if left_out else (),
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -103,26 +105,27 @@ class ActionPropensityScorer:
         return np.where(self.trained[action], sigmoid(scores), 0.0)
 
     def recommend(
-        self, state: FloatArray, *, user: int | None, now: float, limit: int
+        self,
+        state: FloatArray,
+        *,
+        user: int | None,
+        now: float,
+        limit: int,
+        since: Mapping[int, int] = MappingProxyType({}),
     ) -> tuple[NDArray[np.int64], FloatArray]:
         """Return the actions to recommend, most likely first, equally likely ones by value, and their propensities.
 
         Expired actions, and those that the user had to do with less than their REPEAT_FREQUENCY ago, are left out.
         """
         scores = self.propensities(state, user=user, now=now)
-        rules = self.actions
+        rules, last = self.actions, self._past(user).own_last
+        for action, seconds in since.items():
+            last[action] = max(last[action], seconds)
         allowed = (rules.expiration < 0) | (rules.expiration > now)
-        since = now - self._past(user).own_last
-        allowed &= (self._past(user).own_last == NO_TIME) | (since >= rules.repeat_days * DAY)
+        allowed &= (last == NO_TIME) | (now - last >= rules.repeat_days * DAY)
         order = np.lexsort((-rules.value, -scores))
         chosen = order[allowed[order]][:limit]
         return chosen, scores[chosen]
-
-    def past(self, user: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Return the actions that a user took until the training, and those that were there and not taken."""
-        span = slice(int(self.own_offsets[user]), int(self.own_offsets[user + 1]))
-        actions, counts = self.own_actions[span], self.own_counts[span]
-        return actions[counts[:, 0] > 0], actions[counts[:, 1] > 0]
 
     def _past(self, user: int | None) -> Past:
         n_actions = len(self.actions)

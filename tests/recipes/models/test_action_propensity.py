@@ -194,6 +194,18 @@ def test_actions_are_not_repeated_too_soon(model):
     assert later == {29: [2, 3], 30: [0, 2, 3], 31: [0, 1, 2, 3]}
 
 
+def test_what_was_done_since_the_training_is_not_repeated_too_soon_either(model):
+    _, scorer = model
+    again = replace(scorer, actions=plain_actions(repeat_days=[30, 30, 0, 0]))
+
+    def chosen(since):
+        state = scorer.embed_history(fan(False))
+        return sorted(again.recommend(state, user=None, now=NOW, limit=9, since=since)[0].tolist())
+
+    assert chosen({0: NOW - 29 * DAY, 3: NOW}) == [1, 2, 3]
+    assert chosen({0: NOW - 30 * DAY}) == [0, 1, 2, 3]
+
+
 def test_a_longer_pause_than_any_seen_counts_as_the_longest(model):
     _, scorer = model
     month, year = (

@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 
 from common.process.heartbeat import Heartbeat
@@ -17,6 +18,7 @@ from common.testing import serving, wait_until
 from inference.model import Model, ModelLoader
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
+from recipes.catalog import RECIPES
 from runtime_service.features.opener import SnapshotOpener
 from runtime_service.features.updater import FeatureUpdater
 from runtime_service.history import HistoryEvent, Put
@@ -43,11 +45,12 @@ class Running:
     held: list = field(default_factory=list)
     numbers: Any = field(default_factory=lambda: count(1))
 
-    def serve(self, model: str, group: str, **members) -> str:
-        """Let a campaign of its own serve a model, and return its name."""
+    def serve(self, model: str, group: str, *, recipe: str = "", **members) -> str:
+        """Let a campaign of its own serve a model, as that of a recipe if one is named, and return its name."""
         name = f"c{next(self.numbers)}"
         made = replace(assignment(name), dataset_group_arn=group, **members)
-        self._on_loop(lambda: self.deployments.serve(Deployment.make(made, self.models[model], cache_users=10)))
+        served = replace(self.models[model], recipe=RECIPES[recipe]) if recipe else self.models[model]
+        self._on_loop(lambda: self.deployments.serve(Deployment.make(made, served, cache_users=10)))
         return name
 
     def assign(self, *groups) -> None:
@@ -66,10 +69,13 @@ class Running:
         self.writer.append([], puts=[Put(offset, group, kind, entity_id, properties)], next_offset=offset + 1)
         return offset
 
-    def send(self, group: str, user_id: str, item_id: str, event_type: str, dataset_type="INTERACTIONS") -> None:
-        """Store an event as the tail does."""
+    def send(
+        self, group: str, user_id: str, item_id: str, event_type: str, dataset_type="INTERACTIONS", *, seconds=0
+    ) -> None:
+        """Store an event as the tail does; it happens at its place in the log unless it says when."""
         offset = self.writer.next_offset()
-        event = HistoryEvent(offset, group, "", user_id, item_id, event_type, "", offset, dataset_type=dataset_type)
+        millis = 1000 * seconds or offset
+        event = HistoryEvent(offset, group, "", user_id, item_id, event_type, "", millis, dataset_type=dataset_type)
         self.writer.append([event], next_offset=offset + 1)
 
     def wait_for_puts(self, group: str, kind: str, offset: int) -> None:
@@ -124,6 +130,9 @@ def runtime(shelf, tmp_path_factory):
     models = {
         name: loader.load(f"artifacts/{name}") for name in ("personal", "popular", "ranking", "related", "actions")
     }
+    actions = models["actions"]
+    rules = replace(actions.scorer.actions, repeat_days=np.full(3, 30))
+    models["repeating-actions"] = replace(actions, scorer=replace(actions.scorer, actions=rules))
     ids, beat = RecommendationIds(None), Heartbeat(silent_seconds=10).beat
     servicer = RuntimeServicer(table, reader, features=follower, ids=ids, beat=beat)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.common.filters import oracle
 from tests.runtime_service.features.running import filter_arn, group_message, publish_rows
 from tests.runtime_service.servicers.wire import ids, ranked_ids
-from tests.runtime_service.world import N_ITEMS, item, two_tastes, user
+from tests.runtime_service.world import N_ITEMS, interaction_rows, item, two_tastes, user
 
 NULL_ROW = {"T1": [], "T2": [], "I": [], "F": []}
 USER = user(3)
@@ -42,12 +42,13 @@ def drawn_filter(drawn):
 
 
 def past_events():
-    """Return what the user did until the training, by type the numbers of items."""
-    data, events = two_tastes(), {}
-    rows = data.interactions
-    for who, what, kind in zip(rows.user.tolist(), rows.item.tolist(), rows.event_type.tolist(), strict=True):
-        if who == 3:
-            events.setdefault(data.event_types[kind - 1], set()).add(what)
+    """Return what the user did until the training, whatever models learn of it: by type the numbers of items."""
+    events = {}
+    for who, what, kind, _ in (
+        interaction_rows(two_tastes()).select("USER_ID", "ITEM_ID", "EVENT_TYPE", "TIMESTAMP").rows()
+    ):
+        if who == USER and what.startswith("item-"):
+            events.setdefault(kind, set()).add(int(what.removeprefix("item-")))
     return events
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -206,6 +207,21 @@ def test_actions_are_filtered_by_their_columns_and_by_what_the_user_did(runtime,
     last = runtime.put(names["group"], "ACTIONS", "lower", '{"i": 9}')
     runtime.wait_for_puts(names["group"], "ACTIONS", last)
     assert act("of-actions", user(5)) == {"lower", "never"}
+
+
+def test_an_action_is_not_repeated_too_soon_after_what_the_user_did_a_moment_ago(runtime):
+    group = "arn:aws:personalize:us-east-1:000000000000:dataset-group/repeats"
+    name = runtime.serve("repeating-actions", group)
+
+    def act(user_id):
+        return {one.action_id for one in runtime.act(name, user_id=user_id).action_list}
+
+    assert act("chooser") == {"lower", "upper", "never"}
+    runtime.send(group, "chooser", "upper", "Viewed", dataset_type="ACTION_INTERACTIONS", seconds=int(time.time()))
+    runtime.send(group, "chooser", "lower", "Viewed", dataset_type="ACTION_INTERACTIONS", seconds=1)
+    runtime.send(group, "chooser", "unknown-action", "Viewed", dataset_type="ACTION_INTERACTIONS", seconds=1)
+    assert act("chooser") == {"lower", "never"}
+    assert act("nobody") == {"lower", "upper", "never"}
 
 
 def test_promoted_items_pass_their_own_filter_alone_and_the_others_that_of_the_request(recommend):

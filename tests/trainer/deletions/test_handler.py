@@ -260,7 +260,9 @@ def test_versions_whose_artifacts_have_the_users_are_named(place, delete, tmp_pa
     ):
         folder = tmp_path / name
         folder.mkdir()
-        Vocabulary.build(users).save(folder, "users")
+        # Whom a model does not know, filters may; each user counts once.
+        for vocabulary, part in (("users", users[:1]), ("past_users", users[1:]), ("past_action_users", users[1:])):
+            Vocabulary.build(part).save(folder, vocabulary)
         manifest = ArtifactManifest(solution_version_arn=f"{VERSION_ARN}-{name}")
         manifest.snapshot.tables.add(dataset_type="INTERACTIONS", location=f"datasets/{group}/INTERACTIONS", version=0)
         publish_artifact(place.store, f"artifacts/{name}", files=folder, manifest=manifest)

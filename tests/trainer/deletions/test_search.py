@@ -154,7 +154,8 @@ def test_what_a_killed_training_left_and_what_nobody_knows_proves_nothing(place,
     imported(place)
     remains = place.root / "store" / "artifacts" / "films-1" / "files-1"
     remains.mkdir(parents=True)
-    Vocabulary.build(["gone"]).save(remains, "users")
+    Vocabulary.build(["stays"]).save(remains, "users")
+    Vocabulary.build(["gone"]).save(remains, "past_users")
     (place.root / "store" / GROUP / "USERS" / "notes.txt").write_text("gone")
 
     rows = rows_by_place(search("gone"))

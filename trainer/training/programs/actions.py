@@ -14,9 +14,11 @@ from common import columns
 from common.artifacts import Artifact
 from common.errors import CorruptArtifact, InvalidInput
 from common.features import FeatureSnapshot, NumbersColumn
+from common.filters import Dataset
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
+from inference.past_events import PAST_ACTIONS
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from recipes.data.columns import NO_TIME
 from recipes.data.training_data import Interactions
@@ -29,6 +31,7 @@ from recipes.models.action_propensity.score import load as open_propensities
 from trainer.training.artifact_writer import no_index, write_users, write_vocabularies
 from trainer.training.loading import LoadedData, load, open_features, with_users
 from trainer.training.offline_evaluation import OfflineEvaluation, evaluate_by
+from trainer.training.past_events import CollectedEvents, collect_events
 from trainer.training.program import Training
 from trainer.training.spec import TableVersion, TrainingSpec
 
@@ -51,10 +54,12 @@ class LoadedActions(LoadedData):
     Attributes:
         actions: Ids of the actions.
         action_data: Everything, by indexes.
+        past_actions: What filters know of the action interactions.
     """
 
     actions: Vocabulary
     action_data: ActionData
+    past_actions: CollectedEvents
 
 
 class ActionsSteps:
@@ -145,6 +150,7 @@ class ActionsSteps:
         model.save(folder)
         write_users(model, self._training.recipe, loaded, folder)
         loaded.actions.save(folder, "actions")
+        loaded.past_actions.save(folder, PAST_ACTIONS, users=loaded.users, items=loaded.actions)
 
     def dimensions(self, model: ActionPropensityScorer) -> int:
         """Return the length of the items' vectors."""
@@ -171,10 +177,10 @@ def load_actions(store: Store, spec: TrainingSpec, loaded: LoadedData, *, folder
     done = Table(store, recorded.location).read(version=recorded.version)
     # The documentation writes `Not taken` and NOT_TAKEN; PutActionInteractions takes all spellings of them.
     kind = pl.col(columns.EVENT_TYPE).str.to_uppercase().str.replace_all("[ _]", "")
-    done = (
-        with_users(done)
-        .with_columns(kind)
-        .filter(pl.col(columns.USER_ID).is_not_null() & pl.col(columns.EVENT_TYPE).is_in(_EVENT_TYPES))
+    done = with_users(done)
+    past_actions = collect_events(done, dataset=Dataset.ACTION_INTERACTIONS)
+    done = done.with_columns(kind).filter(
+        pl.col(columns.USER_ID).is_not_null() & pl.col(columns.EVENT_TYPE).is_in(_EVENT_TYPES)
     )
     # An events service keeps an event once; a repeated call may have reached another.
     sent = pl.col(columns.EVENT_ID)
@@ -197,6 +203,7 @@ def load_actions(store: Store, spec: TrainingSpec, loaded: LoadedData, *, folder
         **{item.name: getattr(loaded, item.name) for item in fields(loaded)},
         actions=actions,
         action_data=ActionData(loaded.data, rules, events),
+        past_actions=past_actions,
     )
 
 
