@@ -33,7 +33,7 @@ import uvloop
 from google.protobuf.message import Message
 
 from benchmarks.echo import echo_server, list_of_items
-from benchmarks.load import cpu_seconds
+from benchmarks.load.h2load import cpu_seconds
 from benchmarks.postgresql import postgres_server
 from benchmarks.processes import free_base, running_process
 from benchmarks.report import markdown_table, percentile, publish
@@ -82,7 +82,7 @@ class _Operation:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What the calls of one round came to; see `benchmarks.load.LoadResult`."""
+    """What the calls of one round came to; see `benchmarks.load.h2load.LoadResult`."""
 
     per_second: float
     latencies_ms: Sequence[float]

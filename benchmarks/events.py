@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.echo import echo_server, list_of_items
-from benchmarks.load import cpu_seconds
+from benchmarks.load.h2load import cpu_seconds
 from benchmarks.processes import running_both_services
 from benchmarks.put_clients import PutLoad, press
 from benchmarks.puts import KINDS, RECORDS, Targets, make_targets

@@ -26,8 +26,8 @@ from typing import Any, Final
 
 from benchmarks.echo import echo_server, list_of_items
 from benchmarks.empty_app import empty_app
-from benchmarks.http_load import HttpCall, run_http_load, sign
-from benchmarks.load import LoadResult, h2load_path
+from benchmarks.load.h2load import LoadResult, h2load_path
+from benchmarks.load.http1 import HttpCall, run_http_load, sign
 from benchmarks.processes import free_base, running_process
 from benchmarks.report import markdown_table, percentile, publish
 from common.access_keys import AccessKey, AccessKeys

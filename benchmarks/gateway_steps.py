@@ -29,7 +29,7 @@ import uvloop
 
 from benchmarks.echo import echo_server, list_of_items
 from benchmarks.gateway import request_bodies
-from benchmarks.http_load import sign
+from benchmarks.load.http1 import sign
 from benchmarks.report import markdown_table, publish
 from common.access_keys import AccessKeys
 from common.auth import created_arn

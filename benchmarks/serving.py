@@ -8,9 +8,10 @@ One place in a thousand of an answer is given to a new item, which has no score 
 for again until they have none; those that are counted may have some, and their bytes may differ by what so many items
 at most come to (six standard deviations), which is less than a failed call would lack.
 
-Every round asks for other users, each several times in a row: h2load repeats one body (see `benchmarks.load`). Nothing
-in the runtime remembers an answer; the vector of a user whose newest interaction is in the trained snapshot is part of
-the artifact, as for most users of a live system. The load generator shares the machine with the servers.
+Every round asks for other users, each several times in a row: h2load repeats one body (see
+`benchmarks.load.h2load`). Nothing in the runtime remembers an answer; the vector of a user whose newest interaction is
+in the trained snapshot is part of the artifact, as for most users of a live system. The load generator shares the
+machine with the servers.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.echo import echo_server
-from benchmarks.load import Call, Load, LoadResult, h2load_path, run_load
+from benchmarks.load.h2load import Call, Load, LoadResult, h2load_path, run_load
 from benchmarks.report import markdown_table, percentile, publish
 from benchmarks.system import System, running_system
 from cli.demo.generated import generate

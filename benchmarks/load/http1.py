@@ -18,7 +18,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from benchmarks.load import LoadResult, cpu_seconds, h2load_path
+from benchmarks.load.h2load import LoadResult, cpu_seconds, h2load_path
 from common.access_keys import AccessKey
 from common.errors import Unavailable
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from benchmarks.empty_app import empty_app
 from benchmarks.gateway import running_gateway
-from benchmarks.http_load import run_http_load, sign
+from benchmarks.load.http1 import run_http_load, sign
 from common.access_keys import AccessKeys
-from tests.benchmarks.test_load import needs_h2load
+from tests.benchmarks.load.test_h2load import needs_h2load
 
 
 @needs_h2load

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from benchmarks.echo import echo_server
-from benchmarks.load import Call, Load, frame_bytes, h2load_path, run_load
+from benchmarks.load.h2load import Call, Load, frame_bytes, h2load_path, run_load
 from common.errors import InvalidInput, Unavailable
 from common.rpc import channel
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
