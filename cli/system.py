@@ -120,6 +120,8 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
         "TAILORBIRD_EVENTS_SERVICE": ports.address("events_service"),
         "TAILORBIRD_RUNTIME_SERVICE": ports.address("runtime_service"),
     }
+    # There is one of each process: clients could not go to another one while it drains.
+    drain_seconds = environ.get("TAILORBIRD_DRAIN_SECONDS", "0")
     own_settings = {
         "control_plane": {"TAILORBIRD_DATABASE_URL": f"sqlite:///{root / 'catalogue.db'}"},
         "events_service": {
@@ -131,6 +133,7 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
             "TAILORBIRD_CACHE_DIR": str(root / "runtime" / "artifacts"),
             "TAILORBIRD_HISTORY_DIR": str(root / "runtime" / "history"),
             "TAILORBIRD_RECOMMENDATION_KEY_FILE": str(absolute.recommendation_key_file),
+            "TAILORBIRD_DRAIN_SECONDS": drain_seconds,
         },
         "trainer": {
             "TAILORBIRD_DATA_DIR": str(root),
@@ -138,8 +141,7 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
         },
         "gateway": {
             "TAILORBIRD_ACCESS_KEYS_FILE": str(absolute.access_keys_file),
-            # It is the only gateway: clients could not go to another one while it drains.
-            "TAILORBIRD_DRAIN_SECONDS": environ.get("TAILORBIRD_DRAIN_SECONDS", "0"),
+            "TAILORBIRD_DRAIN_SECONDS": drain_seconds,
         },
     }
     specs = []

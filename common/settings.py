@@ -55,6 +55,7 @@ class CallLimits:
     keepalive_seconds: float = 30.0
     max_idle_seconds: float = 900.0
     max_age_seconds: float = 1800.0
+    drain_seconds: float = 0.0
 
 
 class TlsSettings(BaseSettings):
@@ -169,6 +170,12 @@ class ServerSettings(ProcessSettings, AccountSettings):
         ge=1,
         description="A connection gets no new calls after this time, and running ones 90 s more; clients "
         "connect anew by themselves.",
+    )
+    drain_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="Time at a stop in which the health is NOT_SERVING while calls are served, so that proxies and "
+        "clients that watch it go elsewhere.",
     )
 
     def call_limits(self) -> CallLimits:

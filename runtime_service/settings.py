@@ -118,6 +118,12 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
         300.0, gt=0, description="An artifact that takes longer to load counts as failed, until it is loaded."
     )
 
+    drain_seconds: float = Field(
+        2.0,
+        ge=0,
+        description="Time at a stop in which the health is NOT_SERVING while calls are served, so that proxies and "
+        "clients that watch it go elsewhere.",
+    )
     silent_seconds: float = Field(
         15.0,
         ge=3,
@@ -142,7 +148,7 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
 
     def patience(self) -> Patience:
         """Return how long processes are waited for."""
-        return Patience(grace_seconds=self.grace_seconds, silent_seconds=self.silent_seconds)
+        return Patience(grace_seconds=self.drain_seconds + self.grace_seconds, silent_seconds=self.silent_seconds)
 
     def history_bounds(self) -> HistoryBounds:
         """Return what bounds the histories."""

@@ -164,13 +164,15 @@ class AioRpcServer:
         self._health.set_part(name, serving=serving)
 
     async def stop(self, *, grace: float) -> None:
-        """Reject new calls, give running ones `grace` seconds, return when all are over.
+        """Stop to take calls, give running ones `grace` seconds, return when all are over.
 
-        First the health becomes NOT_SERVING. Then new calls get UNAVAILABLE, for a moment, before each connection gets
+        First the health becomes NOT_SERVING, and calls are served for the limits' `drain_seconds`, in which those who
+        check the health go elsewhere. Then new calls get UNAVAILABLE, for a moment, before each connection gets
         GOAWAY, on which clients connect to another process. A call that is not over in time gets UNAVAILABLE, and is
         never just cut off.
         """
         self._health.stop()
+        await asyncio.sleep(self._calls.limits.drain_seconds)
         # At shutdown gRPC ends calls that it has not handed over yet as CANCELLED: wait until there are none.
         await self._calls.close(seconds=min(_REJECT_SECONDS, grace / 2))
         stopping = asyncio.create_task(self._server.stop(grace + _LAST_RESPONSES_SECONDS))

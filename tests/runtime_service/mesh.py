@@ -48,12 +48,14 @@ class Instance:
         wait_until(lambda: self._process.poll() is not None or is_serving(self.address, seconds=1), seconds=60)
         assert self._process.poll() is None, self._log_file.read_text()
 
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(timeout=30)
+
     def stop(self) -> None:
         """Ask it to stop, as an orchestrator does, and return when it has ended."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
-            assert self._process.wait(timeout=30) == 0
-            self._process = None
+        self._process.send_signal(signal.SIGTERM)
+        assert self._process.wait(timeout=30) == 0
 
 
 class Mesh:
@@ -78,7 +80,7 @@ def running_mesh(folder: Path, **settings: str) -> Iterator[Mesh]:
         pytest.skip("only Linux answers on all loopback addresses without being told")
     store = local_store(folder / "store")
     publish(store, "artifacts/popular", fit(POPULAR))
-    port = _free_port()
+    port = free_port()
     with running_backends() as backends, ExitStack() as stack:
         backends.board.assign(assignment(location="artifacts/popular"))
         instances = []
@@ -91,7 +93,7 @@ def running_mesh(folder: Path, **settings: str) -> Iterator[Mesh]:
             instances.append(Instance(host, port, variables, files / "log"))
         for instance in instances:
             instance.start()
-            stack.callback(instance.stop)
+            stack.callback(instance.kill)
         for instance in instances:
             instance.wait_until_ready()
         yield Mesh(instances, port=port, token=backends.keys.token("client"))
@@ -134,7 +136,8 @@ class NameServer:
         return header + query[12:end] + b"".join(records)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that is free on all of the addresses."""
     with ExitStack() as stack:
         first = stack.enter_context(socket.socket())
         first.bind((HOSTS[0], 0))

@@ -113,6 +113,7 @@ def environment(folder: Path, backends, store, **more: str) -> dict[str, str]:
         "TAILORBIRD_WORKERS": str(WORKERS),
         "TAILORBIRD_WATCH_SECONDS": "2",
         "TAILORBIRD_GRACE_SECONDS": "5",
+        "TAILORBIRD_DRAIN_SECONDS": "0",
         **more,
     }
 
