@@ -108,6 +108,10 @@ COMMANDS = {
         ),
     ),
     "benchmarks.exports": (None, ("--rows", "3000")),
+    "benchmarks.faults.changes": (
+        None,
+        ("--only", "1", "5", "--clients", "1", "--away-seconds", "0.2", "--seconds", "0.2"),
+    ),
     "benchmarks.faults.connections": (
         None,
         ("--connections", "20", "--bodies", "2", "--clients", "2", "5", "--seconds", "0.3"),
