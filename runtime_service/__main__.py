@@ -40,7 +40,7 @@ def main() -> None:
             features=SnapshotOpener(open_store(settings), cache=settings.features_dir()),
             histories=LmdbHistoryReader(settings.history_dir, name=name), held=settings.held_positions(), name=name,
             kept=AssignmentFile(settings.assignments_file()), runtime_id=f"{os.uname().nodename}-{os.getppid()}-{name}",
-            limits=settings.limits(), folders=settings.local_folders(), telemetry=telemetry,
+            folders=settings.local_folders(), telemetry=telemetry, limits=settings.limits(), freshness=settings.freshness(),
         ).run()  # fmt: skip
 
     def follow(_: Beat) -> Endless:

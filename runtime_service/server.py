@@ -28,6 +28,7 @@ from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb
 from runtime_service.domain.filters import EventWindow
 from runtime_service.features.updater import FeatureUpdater, Opener
 from runtime_service.history import HistoryReader, HistoryWriter
+from runtime_service.history.freshness import Freshness
 from runtime_service.history.held import HeldPositions, prune_held
 from runtime_service.history.tail import LogTail
 from runtime_service.servicers.local_storage import SERVICE as LOCAL_STORAGE_SERVICE
@@ -38,7 +39,7 @@ from runtime_service.serving.deployments import DeploymentTable
 from runtime_service.serving.impressions import follow_impressions
 from runtime_service.serving.kept import AssignmentFile
 from runtime_service.serving.loads import Loads
-from runtime_service.serving.readiness import follow_health, wait_while_others_answer
+from runtime_service.serving.readiness import follow_freshness, follow_health, wait_while_others_answer
 from runtime_service.serving.watcher import ServingWatcher
 
 __all__ = ["Worker", "WorkerLimits", "follow_log"]
@@ -84,6 +85,7 @@ class Worker:
         held: Where it says what these snapshots contain, for the process that keeps what is put.
         name: Of this worker on its host, there.
         histories: Recent events of users; closed at the end.
+        freshness: Of these histories.
         folders: What of this host's disk is the runtime's, for operators.
         ids: Makes the ids of answers.
         runtime_id: Name of this worker, unique among all.
@@ -102,6 +104,7 @@ class Worker:
     held: HeldPositions
     name: str
     histories: HistoryReader
+    freshness: Freshness
     folders: LocalFolders
     ids: RecommendationIds
     runtime_id: str
@@ -155,6 +158,7 @@ class Worker:
         server = self.listen(services, observer=self.telemetry.observer(self.name))
         await server.start()
         group.create_task(follow_health(table, server))
+        group.create_task(follow_freshness(self.freshness, server))
         server.ready()
         _log.info("serving", port=server.port, runtime_id=self.runtime_id)
         try:
@@ -170,6 +174,7 @@ async def follow_log(
     store: Store,
     *,
     held: HeldPositions,
+    freshness: Freshness,
     wait_seconds: float,
     figures: Figures = NO_FIGURES,
 ) -> None:
@@ -180,13 +185,17 @@ async def follow_log(
         history: Written in the order of the log; closed at the end.
         store: Has the ledger that says which users were deleted.
         held: What the workers have in snapshots, which need not be kept here.
+        freshness: Told whenever the log was read to its end.
         wait_seconds: How long one call of `ReadRecords` waits for new events.
         figures: Say how far it is.
     """
     with closing(history):
         async with connect() as channel, asyncio.TaskGroup() as group:
             stub = event_log_pb2_grpc.EventLogServiceStub(channel)
-            group.create_task(LogTail(stub, history, store, wait_seconds=wait_seconds, figures=figures).run())
+            tail = LogTail(
+                stub, history, store, wait_seconds=wait_seconds, note_current=freshness.note, figures=figures
+            )
+            group.create_task(tail.run())
             group.create_task(prune_held(history, held))
 
 

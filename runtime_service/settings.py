@@ -15,6 +15,7 @@ from common.telemetry.process import Telemetry
 from inference.past_events import MAX_LATER
 from runtime_service.domain.filters import EventWindow
 from runtime_service.figures import FIGURES
+from runtime_service.history.freshness import Freshness
 from runtime_service.history.held import HeldPositions
 from runtime_service.history.lmdb import MAX_PUTS, MAX_USERS
 from runtime_service.server import WorkerLimits
@@ -44,10 +45,12 @@ class TailArguments(TypedDict):
 
     Attributes:
         held: What the workers have in snapshots.
+        freshness: Told whenever the log was read to its end.
         wait_seconds: How long one call waits for new events.
     """
 
     held: HeldPositions
+    freshness: Freshness
     wait_seconds: float
 
 
@@ -114,6 +117,13 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
         "`x-tailorbird-wait-for-event-offset`; never beyond its own deadline.",
     )
 
+    history_late_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Histories count as late, which the health of `histories` tells, when the log was last read to its "
+        "end so long ago, beyond TAILORBIRD_WATCH_SECONDS.",
+    )
+
     load_seconds: float = Field(
         300.0, gt=0, description="An artifact that takes longer to load counts as failed, until it is loaded."
     )
@@ -156,11 +166,16 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
 
     def tail(self) -> TailArguments:
         """Return how the log is tailed."""
-        return {"held": self.held_positions(), "wait_seconds": self.watch_seconds}
+        return {"held": self.held_positions(), "freshness": self.freshness(), "wait_seconds": self.watch_seconds}
 
     def held_positions(self) -> HeldPositions:
         """Return where the workers say what their snapshots contain."""
         return HeldPositions(self.history_dir, names=self.worker_names())
+
+    def freshness(self) -> Freshness:
+        """Return where the process that reads the log says whether the histories are up to date."""
+        limit = self.watch_seconds + self.history_late_seconds
+        return Freshness(self.history_dir / "current", limit_seconds=limit)
 
     def local_folders(self) -> LocalFolders:
         """Return the folders whose sizes operators are told."""

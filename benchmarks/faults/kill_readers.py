@@ -18,6 +18,7 @@ from common.storage import Store
 from common.testing import loop_in_thread
 from protos.tailorbird.internal.v1 import event_log_pb2, records_pb2
 from protos.tailorbird.internal.v1.event_log_pb2_grpc import EventLogServiceStub
+from runtime_service.history.freshness import Freshness
 from runtime_service.history.held import HeldPositions
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.server import follow_log
@@ -120,8 +121,14 @@ def running_tail(address: str, token: str, store: Store, folder: Path) -> Iterat
     prepare_history(folder, map_bytes=_MAP_BYTES)
     writer = LmdbHistoryWriter(folder, max_events=EVENTS_OF_A_USER + 1)
     held = HeldPositions(folder, names=())
+    freshness = Freshness(folder / "current", limit_seconds=_WAIT_SECONDS)
     tailing = follow_log(
-        lambda: aio_channel(address, token=token), writer, store, held=held, wait_seconds=_WAIT_SECONDS
+        lambda: aio_channel(address, token=token),
+        writer,
+        store,
+        held=held,
+        freshness=freshness,
+        wait_seconds=_WAIT_SECONDS,
     )
     with loop_in_thread() as loop, loop.running(tailing):
         yield writer

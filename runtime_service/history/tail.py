@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -43,6 +43,7 @@ class LogTail:
         history: Stores the events.
         store: Has the ledger that says which users were deleted.
         wait_seconds: How long one request waits for new events.
+        note_current: Called whenever the log was read to its end.
         figures: Say how far it is.
     """
 
@@ -53,6 +54,7 @@ class LogTail:
         store: Store,
         *,
         wait_seconds: float,
+        note_current: Callable[[], None],
         figures: Figures = NO_FIGURES,
     ) -> None:
         self._records, self._failures = figures.counter(TAIL_RECORDS), figures.counter(TAIL_FAILURES)
@@ -62,6 +64,7 @@ class LogTail:
         self._history = history
         self._ledger_store = store
         self._wait_seconds = wait_seconds
+        self._note_current = note_current
 
     async def run(self) -> None:
         """Tail the log until cancelled; requests that fail are repeated with back-off."""
@@ -107,6 +110,8 @@ class LogTail:
         self._records.add(len(page.records))
         self._next_offset.set(self._history.next_offset())
         self._read_at.set(time.time())
+        if len(page.records) < _BATCH_RECORDS:
+            self._note_current()
         return bool(page.next_offset != from_offset or lineage != stored_lineage)
 
     async def _store(self, page: event_log_pb2.ReadRecordsResponse, lineage: Lineage) -> None:

@@ -17,12 +17,15 @@ from common.logs import get_logger
 from common.rpc import AioRpcServer
 from common.rpc.certificates import channel_credentials
 from common.settings import TlsFiles
+from runtime_service.history.freshness import Freshness
 from runtime_service.serving.deployments import DeploymentTable
 
-__all__ = ["ASSIGNMENTS", "follow_health", "wait_while_others_answer"]
+__all__ = ["ASSIGNMENTS", "HISTORIES", "follow_freshness", "follow_health", "wait_while_others_answer"]
 
 #: Name under which health says whether the control plane has confirmed what is served.
 ASSIGNMENTS: Final = "assignments"
+#: Name under which health says whether the histories of users are up to date.
+HISTORIES: Final = "histories"
 _LOOK_SECONDS: Final = 1.0
 _log = get_logger(__name__)
 
@@ -71,6 +74,29 @@ async def follow_health(table: DeploymentTable, server: AioRpcServer) -> None:
                 server.set_part(name, serving=serving)
         reported = now
         await table.changed.wait()
+
+
+async def follow_freshness(freshness: Freshness, server: AioRpcServer) -> None:
+    """Report by health whether the histories are up to date, until cancelled.
+
+    A worker with late histories goes on answering from what it has.
+
+    Args:
+        freshness: Of this host.
+        server: Has been started.
+    """
+    reported: bool | None = None
+    while True:
+        late = freshness.is_late()
+        if late != reported:
+            server.set_part(HISTORIES, serving=not late)
+            if late:
+                age = freshness.age()
+                _log.error("histories_late", seconds=None if age is None else round(age, 1))
+            elif reported is not None:
+                _log.info("histories_current")
+            reported = late
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _served_by_others(campaign_arns: list[str], address: str, tls: TlsFiles | None) -> bool:

@@ -11,6 +11,7 @@ import time
 import grpc
 import psutil
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from common.rpc.probe import is_serving
 from common.testing import wait_until
@@ -100,7 +101,8 @@ def test_killed_tail_comes_back_and_goes_on(runtime, backends):
 @pytest.mark.parametrize("hanging", ["worker-0", "tail"])
 def test_process_that_hangs_is_replaced_while_the_others_answer(tmp_path, backends, shelf, hanging):
     backends.board.assign(assignment("films", deployment="d-1", location="artifacts/personal"))
-    variables = environment(tmp_path, backends, shelf, TAILORBIRD_SILENT_SECONDS="5")
+    bounds = {"TAILORBIRD_SILENT_SECONDS": "5", "TAILORBIRD_HISTORY_LATE_SECONDS": "0.5"}
+    variables = environment(tmp_path, backends, shelf, **bounds)
     with running(variables, backends, tmp_path) as runtime:
         wait_until(lambda: len(runtime.serving_workers()) == WORKERS, seconds=60)
         before = runtime.recommend(user(2))
@@ -117,6 +119,9 @@ def test_process_that_hangs_is_replaced_while_the_others_answer(tmp_path, backen
         wait_until(lambda: runtime.log().count('"event": "serving"') == serving, seconds=60)
         backends.log.send(user(2), item(N_ITEMS - 1))
         wait_until(lambda: all(runtime.recommend(user(2)) != before for _ in range(20)), seconds=60)
+        if hanging == "tail":
+            assert '"event": "histories_late"' in runtime.log()
+        wait_until(lambda: runtime.health("histories") == HealthCheckResponse.SERVING, seconds=60)
         assert runtime.stop() == 0
 
 

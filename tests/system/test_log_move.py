@@ -12,6 +12,7 @@ from common.storage.objects import open_store
 from common.tables import Table
 from common.testing import loop_in_thread, serving, wait_until
 from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStub
+from runtime_service.history.freshness import Freshness
 from runtime_service.history.held import HeldPositions
 from runtime_service.server import follow_log
 from tests.events_service.nats import running_nats
@@ -31,6 +32,7 @@ def test_runtimes_and_tables_go_on_where_they_were(tmp_path, environment, world,
     (tmp_path / "history").mkdir()
     table, history = Table(store, location), RecordingWriter(tmp_path / "history")
     held = HeldPositions(tmp_path / "history", names=["worker-0"])
+    freshness = Freshness(tmp_path / "history" / "current", limit_seconds=5.0)
     target = environment["TAILORBIRD_LISTEN"]
 
     def connect():
@@ -57,7 +59,7 @@ def test_runtimes_and_tables_go_on_where_they_were(tmp_path, environment, world,
         running_nats() as server,
         serving(world.plane.services, keys=keys) as plane,
         loop_in_thread() as loop,
-        loop.running(follow_log(connect, history, store, held=held, wait_seconds=1.0)),
+        loop.running(follow_log(connect, history, store, held=held, freshness=freshness, wait_seconds=1.0)),
     ):
         environment["TAILORBIRD_CONTROL_PLANE"] = plane.target
         in_stream = {**environment, "TAILORBIRD_EVENT_LOG_URL": server.url}

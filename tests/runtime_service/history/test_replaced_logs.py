@@ -16,6 +16,7 @@ from events_service.dataset_sink import DatasetSink
 from events_service.domain.rate_limit import CommitRateLimit
 from events_service.log.sqlite import SqliteEventLog
 from events_service.server import Timing, assemble
+from runtime_service.history.freshness import Freshness
 from runtime_service.history.held import HeldPositions
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter
 from runtime_service.server import follow_log
@@ -43,7 +44,8 @@ def follow(history_folder, store):
             def connect():
                 return aio_channel(server.target, token=token)
 
-            work = follow_log(connect, writer, store, held=held, wait_seconds=1.0)
+            freshness = Freshness(history_folder / "current", limit_seconds=5.0)
+            work = follow_log(connect, writer, store, held=held, freshness=freshness, wait_seconds=1.0)
             with loop.running(work):
                 yield writer
             made.polls.close()

@@ -16,6 +16,7 @@ from common.storage.objects import open_store
 from common.testing import loop_in_thread, wait_until
 from protos.tailorbird.storage.v1.deletion_pb2 import DeletionEntry
 from runtime_service.history import HistoryEvent, Put
+from runtime_service.history.freshness import Freshness
 from runtime_service.history.held import HeldPositions
 from runtime_service.history.keys import digest, key
 from runtime_service.history.lmdb import LmdbHistoryWriter
@@ -71,11 +72,15 @@ def follow(history_folder, store):
     @contextmanager
     def run(backends):
         history, held = RecordingWriter(history_folder), HeldPositions(history_folder, names=["worker-0"])
+        freshness = Freshness(history_folder / "current", limit_seconds=5.0)
 
         def connect():
             return aio_channel(backends.server.target, token=backends.keys.token("runtime"))
 
-        with loop_in_thread() as loop, loop.running(follow_log(connect, history, store, held=held, wait_seconds=1.0)):
+        with (
+            loop_in_thread() as loop,
+            loop.running(follow_log(connect, history, store, held=held, freshness=freshness, wait_seconds=1.0)),
+        ):
             yield history
 
     return run
