@@ -37,10 +37,10 @@ def main() -> None:
             connect=partial(aio_channel, settings.control_plane, token=token, tls=tls), ids=ids, beat=beat, tls=tls,
             listen=partial(make_server, settings=settings, address=address, reuse_port=True), address=address,
             loader=ModelLoader(open_store(settings), cache=settings.cache_dir, index=settings.index),
-            features=SnapshotOpener(open_store(settings), cache=settings.features_dir()),
+            features=SnapshotOpener(open_store(settings), cache=settings.features_dir()), telemetry=telemetry,
             histories=LmdbHistoryReader(settings.history_dir, name=name), held=settings.held_positions(), name=name,
             kept=AssignmentFile(settings.assignments_file()), runtime_id=f"{os.uname().nodename}-{os.getppid()}-{name}",
-            folders=settings.local_folders(), telemetry=telemetry, limits=settings.limits(), freshness=settings.freshness(),
+            folders=settings.local_folders(), limits=settings.limits(), freshness=settings.freshness(),
         ).run()  # fmt: skip
 
     def follow(_: Beat) -> Endless:
