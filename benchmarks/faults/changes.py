@@ -47,7 +47,7 @@ _VERSIONS: Final = ("a", "b")
 
 
 @dataclass(slots=True)
-class Watch:
+class Observation:
     """What clients saw while something happened.
 
     Attributes:
@@ -94,9 +94,9 @@ class Clients:
         self._campaign = campaign
         self._count = count
 
-    def watch(self, happen: Callable[[], None], *, seconds: float) -> Watch:
+    def watch(self, happen: Callable[[], None], *, seconds: float) -> Observation:
         """Let something happen under load, go on for some seconds afterwards, and return what was seen."""
-        seen, lock, local = Watch(), threading.Lock(), threading.local()
+        seen, lock, local = Observation(), threading.Lock(), threading.local()
         channels: list[grpc.Channel] = []
 
         def stub() -> RuntimeServiceStub:
@@ -267,8 +267,8 @@ class Changes:
         wait_until(lambda: self._is_back("runtime_service", runtime.pid), seconds=_PATIENCE_SECONDS, every=0.1)
 
     def _vectors(self) -> list[Path]:
-        found = self.system.installation.store.glob("artifacts/**/item_vectors.npy")
-        return [path for path in found if "measured" not in str(path)]
+        paths = self.system.installation.store.glob("artifacts/**/item_vectors.npy")
+        return [path for path in paths if "measured" not in str(path)]
 
     def _update_status(self) -> str:
         described = self.journey.clients.personalize.describe_campaign(campaignArn=self.campaign)["campaign"]
