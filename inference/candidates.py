@@ -8,7 +8,7 @@ Indexes of `n_items` and above are items that came after the model; no set but e
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
@@ -130,20 +130,32 @@ class ItemList(CandidateSet):
     unknown_ids: Sequence[str] = ()
 
     @classmethod
-    def of_ids(cls, item_ids: Sequence[str], vocabulary: Vocabulary) -> ItemList:
-        """Make the set of ids, all different, of which the model may not know some."""
+    def of_ids(
+        cls, item_ids: Sequence[str], vocabulary: Vocabulary, *, new: Callable[[str], int | None] | None = None
+    ) -> ItemList:
+        """Make the set of ids, all different, of which the model may not know some.
+
+        Args:
+            item_ids: What is named.
+            vocabulary: The model's items.
+            new: Returns the index of an item that came after the model; None for one that nothing is known of.
+        """
         indexes = vocabulary.indexes(item_ids)
+        if new is not None:
+            for place in np.flatnonzero(indexes < 0).tolist():
+                index = new(item_ids[place])
+                indexes[place] = -1 if index is None else index
         is_known = indexes >= 0
         unknown_ids = [item_ids[place] for place in np.flatnonzero(~is_known).tolist()]
         return cls(indexes[is_known], unknown_ids)
 
-    def count(self, n_items: int) -> int:  # noqa: ARG002 -- all of them are in the catalogue
-        """Return the number of items that the model knows."""
-        return len(self.listed)
+    def count(self, n_items: int) -> int:
+        """Return the number of items of the catalogue that were named."""
+        return int(np.count_nonzero(self.listed < n_items))
 
-    def items(self, n_items: int) -> ItemIndexes:  # noqa: ARG002 -- all of them are in the catalogue
-        """Return the items that the model knows, as they were named."""
-        return self.listed
+    def items(self, n_items: int) -> ItemIndexes:
+        """Return the items of the catalogue that were named, as they were."""
+        return self.listed[self.listed < n_items]
 
     def contains(self, items: ItemIndexes) -> NDArray[np.bool_]:
         """Return which items were named."""

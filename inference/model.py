@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -18,12 +18,13 @@ from common.logs import get_logger
 from common.positions import Position
 from common.storage import Store
 from common.vocabulary import Vocabulary
+from inference.new_items import NewItemList
 from inference.past_events import PAST_ACTIONS, PAST_ITEMS, PastEvents
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest, IndexCalibration
 from recipes.catalog import get_recipe
 from recipes.components.exploration import ItemAges
 from recipes.components.user_features import UserFeatureTable
-from recipes.data.histories import FloatArray, Histories, History
+from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
 from recipes.ports import AcceptsRankingInfluence, ActionScorer, ItemScorer, UsesSideFeatures
 from recipes.registry import open_scorer
 from recipes.retrieval.annoy import AnnoyIndex
@@ -62,6 +63,7 @@ class Model:
         actions: The same ids with their indexes.
         past: What filters know of the interactions until the snapshot; None of a model that is in no artifact.
         past_actions: The same of interactions with actions; None where the recipe recommends none.
+        new_items: Items that came after the training; all that is served from the model shares them.
     """
 
     recipe: RecipeSpec
@@ -80,6 +82,21 @@ class Model:
     actions: Vocabulary = field(default_factory=lambda: _NO_IDS, repr=False)
     past: PastEvents | None = None
     past_actions: PastEvents | None = None
+    new_items: NewItemList = field(default_factory=lambda: NewItemList.behind(0))
+
+    def item_index(self, item_id: str) -> int | None:
+        """Return the index of an item, of the model or new since; None for one that nobody has named."""
+        index = self.items.index(item_id)
+        return self.new_items.ids.index(item_id) if index is None else index
+
+    def item_indexes(self, item_ids: Iterable[str]) -> ItemIndexes:
+        """Return the indexes of many items: int32, -1 where nobody has named one."""
+        indexes = (self.item_index(item_id) for item_id in item_ids)
+        return np.array([-1 if index is None else index for index in indexes], np.int32)
+
+    def item_id(self, item: int) -> str:
+        """Return the id of an item, of the model or new since."""
+        return self.item_ids[item] if item < len(self.item_ids) else self.new_items.ids.id(item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +192,7 @@ class ModelLoader:
             actions=actions,
             past=PastEvents.load(folder, PAST_ITEMS, users=users, n_items=len(items)),
             past_actions=past_actions,
+            new_items=NewItemList.behind(len(items)),
         )
 
 

@@ -16,6 +16,7 @@ from inference.run import NOTHING, PipelineRun, Stage
 from inference.stages.describe import describe, describe_actions
 from inference.stages.explore import lift_new_items, mix_new_items
 from inference.stages.filter import keep_best
+from inference.stages.new_items import add_new_items
 from inference.stages.promote import Promote
 from inference.stages.retrieve import retrieve
 from inference.stages.score import score, score_actions, score_all, score_trend
@@ -35,13 +36,13 @@ def start_from_user(run: PipelineRun) -> None:
 
 def start_from_item(run: PipelineRun) -> None:
     """Start from the item that is asked about, which is itself never returned; from nothing if it is not known."""
-    item = run.model.items.index(run.request.item_id)
+    item = run.model.item_index(run.request.item_id)
     if item is not None:
         run.state = run.users.item_state(item)
         run.candidates = run.candidates.without(item)
 
 
-_FIND: Final = (retrieve, score, keep_best)
+_FIND: Final = (retrieve, score, keep_best, add_new_items)
 _FIND_TREND: Final = (score_trend, keep_best)
 
 #: What is not here is not served.
@@ -134,6 +135,7 @@ class Pipeline:
             request=request,
             model=self.model,
             users=self.users,
+            new_items=self.model.new_items.current,
             explorer=self.explorer,
             random=self.random,
             state=self.users.cold_start_state,
@@ -148,7 +150,7 @@ class Pipeline:
         """Return the ids of the new items in a list, which are explored less the more often they are shown."""
         if self.explorer is None:
             return []
-        return [self.model.item_ids[item] for item in self.explorer.new_among(scored.items).tolist()]
+        return [self.model.item_id(item) for item in self.explorer.new_among(scored.items).tolist()]
 
 
 def _explorer(
@@ -161,6 +163,8 @@ def _explorer(
         model.ages,
         settings,
         scores_of=lambda user: score_all(model.scorer.item_vectors, users.snapshot_state(user)),
-        n_users=len(model.users),
+        user_vectors=model.user_vectors,
+        item_vectors=model.scorer.item_vectors,
+        chooses=model.index is not None,
         random=random,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from inference.candidates import EVERYTHING, CandidateSet
@@ -32,14 +32,12 @@ class Trend:
     """How all items rise at a moment.
 
     Attributes:
-        scores: float32 [n_items + new items], the newest items, which the model does not know, behind the others.
+        scores: float32 [n_items + new items], those that came after the model behind the others.
         best: int32 [k], the items of the highest scores, best first.
-        new_item_ids: Ids of the items behind those of the model.
     """
 
     scores: FloatArray
     best: ItemIndexes
-    new_item_ids: Sequence[str]
 
 
 @dataclass(slots=True)

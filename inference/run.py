@@ -10,12 +10,12 @@ import numpy as np
 
 from inference.candidates import CandidateSet
 from inference.model import Model
+from inference.new_items import NewItems
 from inference.request import RecommendationRequest
 from inference.result import ScoredItems
 from inference.user_state import UserState, UserStates
-from recipes.components.exploration import Explorer
+from recipes.components.exploration import Bonus, Explorer
 from recipes.data.histories import FloatArray, ItemIndexes
-from recipes.ports import ScoreDelta
 
 __all__ = ["NOTHING", "PipelineRun", "Stage"]
 
@@ -33,6 +33,7 @@ class PipelineRun:
         request: What is asked.
         model: What answers.
         users: Make states.
+        new_items: Those that came after the model, as they are known at the beginning of the request.
         explorer: Gives new items their chance; None where nothing is explored.
         random: Of the places of promoted items.
         state: Of the user, or of the item, that is asked about; that of nobody at first.
@@ -55,12 +56,13 @@ class PipelineRun:
     request: RecommendationRequest
     model: Model
     users: UserStates
+    new_items: NewItems
     explorer: Explorer | None
     random: np.random.Generator
     state: UserState
     candidates: CandidateSet
     limit: int
-    bonus: ScoreDelta | None = None
+    bonus: Bonus | None = None
     shared: int = 0
     shortlist: ItemIndexes | None = None
     scores: FloatArray = field(default_factory=lambda: _NO_SCORES)

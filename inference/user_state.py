@@ -19,7 +19,7 @@ from common.positions import Position
 from inference.model import Model
 from inference.recent_events import EventRule, RecentHistory, newer_events, to_history
 from recipes.data.histories import FloatArray, Histories, History
-from recipes.ports import ScoreDelta, UsesSideFeatures
+from recipes.ports import ItemScorer, ScoreDelta, UsesSideFeatures
 from recipes.retrieval.scoring import add_features
 
 __all__ = ["StateCache", "UserState", "UserStates"]
@@ -110,6 +110,7 @@ class UserStates:
     ) -> None:
         self.cache = StateCache(cache_users)
         self._model = model
+        self._new_items, self._reader = model.new_items.current, model.new_items.read_by(model.scorer)
         self._event_type = event_type
         self._event_rules = event_rules
         scorer = model.scorer
@@ -122,8 +123,7 @@ class UserStates:
 
     def history_state(self, history: History) -> UserState:
         """Return the state of a history of nobody in particular."""
-        scorer = self._model.scorer
-        return UserState(scorer.embed_history(history), scorer.score_deltas(history))
+        return UserState(self._scorer().embed_history(history), self._model.scorer.score_deltas(history))
 
     def snapshot_state(self, user: int) -> UserState:
         """Return the state of a user at the snapshot."""
@@ -160,7 +160,7 @@ class UserStates:
 
     def embed_history(self, user: int | None, history: History) -> FloatArray:
         """Make the embedding of a user with a history, with what the user's columns add: float32 [d]."""
-        embedding = self._model.scorer.embed_history(history)
+        embedding = self._scorer().embed_history(history)
         codes = self._model.user_codes
         if user is None or codes is None or self._user_features is None:
             return embedding
@@ -172,12 +172,24 @@ class UserStates:
         joined = Histories.gather([snapshot, newer])
         return History(joined.items, joined.event_types, joined.times).newest(self._model.recipe.max_history)
 
+    def _index(self, item_id: str) -> int | None:
+        """Return the index of an item that histories can be read with; None for any other."""
+        index, new_items = self._model.items.index(item_id), self._model.new_items
+        return new_items.index(item_id) if index is None else index
+
+    def _scorer(self) -> ItemScorer:
+        """Return the model as it reads histories with the new items that there are now."""
+        new_items = self._model.new_items
+        if self._new_items is not new_items.current:
+            self._new_items, self._reader = new_items.current, new_items.read_by(self._model.scorer)
+        return self._reader
+
     def _incremental_state(self, user_id: str, recent: RecentHistory, seen: _Seen) -> UserState:
         model = self._model
         newer = newer_events(
             recent.events(), watermark=seen.contained, event_type=self._event_type, rules=self._event_rules
         )
-        steps = to_history(newer, index_of=model.items.index, event_types=model.event_types)
+        steps = to_history(newer, index_of=self._index, event_types=model.event_types)
         user = model.users.index(user_id)
         history = self.whole_history(user, steps)
         state = UserState(self.embed_history(user, history), model.scorer.score_deltas(history))

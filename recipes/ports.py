@@ -8,27 +8,34 @@ that rank users or actions, do more or something else: see docs/adr/0008 and 000
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recipes.components.context import ContextTable
 from recipes.components.user_features import UserFeatureTable
+from recipes.data.columns import Columns
 from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
 from recipes.data.training_data import TrainingData
+from recipes.models.lsa.content_vectors import ContentVectors
 
 __all__ = [
     "AcceptsItemBias",
     "AcceptsRankingInfluence",
     "ActionScorer",
+    "ContentColumns",
+    "EncodedItems",
+    "EncodesNewItems",
     "FitProgress",
     "Fitter",
     "FitterFactory",
     "ItemScorer",
+    "LearntContent",
+    "NewItemEncoder",
     "ScoreDelta",
     "SupportsIncrementalUpdate",
     "TrendScorer",
@@ -160,12 +167,24 @@ class ActionScorer(ItemScorer, Protocol):
         """
 
 
+class LearntContent(NamedTuple):
+    """What the columns of a training's items say of them.
+
+    Attributes:
+        encoder: The map from columns to vectors, for items that come later.
+        vectors: float32 [n_items, c], those of the training's items; zero where nothing is known of one.
+    """
+
+    encoder: ContentVectors
+    vectors: FloatArray
+
+
 @runtime_checkable
 class SupportsIncrementalUpdate(Protocol):
     """A scorer that takes up new items and new histories without being fitted again."""
 
     def updated(
-        self, before: NDArray[np.int64], data: TrainingData, *, content: FloatArray | None, seed: int
+        self, before: NDArray[np.int64], data: TrainingData, *, content: LearntContent | None, seed: int
     ) -> ItemScorer:
         """Return the same model for the catalogue as it is now.
 
@@ -175,9 +194,66 @@ class SupportsIncrementalUpdate(Protocol):
         Args:
             before: int64 [n_items], the index that each item had when the model was fitted, -1 for new items.
             data: All that there is now, by the present indexes; event types are numbered as they were.
-            content: float32 [n_items, c], what the items' columns say of them, zero where they say nothing; None
-                without columns.
+            content: What the items' columns say of them; None without columns.
             seed: Decides the draws of what is compared.
+        """
+
+
+class ContentColumns(NamedTuple):
+    """The columns that vectors are made of, by their names in the Items dataset.
+
+    Attributes:
+        categorical: Of categories.
+        numeric: Of numbers.
+        textual: Of texts.
+        names: Whether the column of the items' names is read too, whatever it is called.
+    """
+
+    categorical: Sequence[str] = ()
+    numeric: Sequence[str] = ()
+    textual: Sequence[str] = ()
+    names: bool = False
+
+
+class EncodedItems(NamedTuple):
+    """Vectors of new items.
+
+    Attributes:
+        vectors: float32 [m, d], in the space of the model's own.
+        described: bool [m], whether an item's columns say anything of it.
+    """
+
+    vectors: FloatArray
+    described: NDArray[np.bool_]
+
+
+class NewItemEncoder(Protocol):
+    """Makes vectors of items that came after a training."""
+
+    @property
+    def columns(self) -> ContentColumns:
+        """The columns that are read."""
+
+    def encode(self, columns: Columns, *, n_rows: int) -> EncodedItems:
+        """Make the vectors of some items by their columns, with their times of creation where they have some."""
+
+
+@runtime_checkable
+class EncodesNewItems(Protocol):
+    """A scorer that knows items that came after its training by their columns."""
+
+    def new_item_encoder(self) -> NewItemEncoder | None:
+        """Return what makes their vectors, which may read files; None where they have none.
+
+        Raises:
+            CorruptArtifact: The files are damaged.
+        """
+
+    def with_new_items(self, vectors: FloatArray) -> ItemScorer:
+        """Return the same model that reads histories with new items too.
+
+        Args:
+            vectors: float32 [m, d], of the items n_items to n_items + m - 1.
         """
 
 

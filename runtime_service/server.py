@@ -36,7 +36,7 @@ from runtime_service.servicers.local_storage import LocalFolders, LocalStorageSe
 from runtime_service.servicers.recommendations import RuntimeServicer
 from runtime_service.servicers.user_histories import UserHistoryServicer, user_history_service
 from runtime_service.serving.deployments import DeploymentTable
-from runtime_service.serving.impressions import follow_impressions
+from runtime_service.serving.impressions import ExplorerUpdater
 from runtime_service.serving.kept import AssignmentFile
 from runtime_service.serving.loads import Loads
 from runtime_service.serving.readiness import follow_freshness, follow_health, wait_while_others_answer
@@ -44,8 +44,6 @@ from runtime_service.serving.watcher import ServingWatcher
 
 __all__ = ["Worker", "WorkerLimits", "follow_log"]
 
-#: Time between two counts of what was shown, for exploration; Personalize takes two hours.
-_IMPRESSION_SECONDS = 60.0
 _log = get_logger(__name__)
 Connect = Callable[[], grpc.aio.Channel]
 
@@ -135,7 +133,7 @@ class Worker:
         )
         group.create_task(features.run())
         watching = group.create_task(watcher.run())
-        group.create_task(follow_impressions(table, self.histories, pause_seconds=_IMPRESSION_SECONDS))
+        group.create_task(ExplorerUpdater(table, self.histories, clock=asyncio.get_running_loop().time).run())
         await table.loaded.wait()
         self.histories.find("", "")  # one that cannot be read ends the worker here, before anybody relies on it
         await wait_while_others_answer(table, self.address, tls=self.tls)

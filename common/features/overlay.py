@@ -55,6 +55,7 @@ class _Layer:
 
     Attributes:
         puts: By row.
+        offset: Of the newest of them.
         rows: Those rows.
         numbers: uint32 [n], the row of each place in the columns.
         places: The place of each row.
@@ -62,6 +63,7 @@ class _Layer:
     """
 
     puts: Mapping[int, Put]
+    offset: int
     rows: Rows
     numbers: np.ndarray[Any, np.dtype[np.uint32]]
     places: Mapping[int, int]
@@ -74,7 +76,8 @@ class _Layer:
         values = {field.name: [puts[row].values.get(field.name) for row in ordered] for field in fields}
         columns = {field.name: _column(field, values[field.name]) for field in fields}
         places = {row: place for place, row in enumerate(ordered)}
-        return cls(puts, rows_of(numbers), numbers, places, columns)
+        newest = max(put.offset for put in puts.values())
+        return cls(puts, newest, rows_of(numbers), numbers, places, columns)
 
 
 @dataclass(slots=True)
@@ -149,6 +152,10 @@ class Features:
         layers.append(_Layer.of(by_row, fields))
         return _features(self.schema, self.snapshot, fresh[-1].offset, layers=layers, new=new, n_new=len(new.ids))
 
+    def extends(self, earlier: Features) -> bool:
+        """Return whether these are earlier features with what came next, so that all rows of those are the same."""
+        return self.snapshot is earlier.snapshot and self._new is earlier._new and self.n_rows >= earlier.n_rows
+
     def row(self, entity_id: str) -> int | None:
         """Return the row of an id; None for an unknown one."""
         row = self._base_row(entity_id)
@@ -167,6 +174,15 @@ class Features:
     def put(self, row: int) -> Put | None:
         """Return what was put last of a row since the snapshot; None for nothing."""
         return next((put for layer in reversed(self._layers) if (put := layer.puts.get(row)) is not None), None)
+
+    def rows_put_after(self, offset: int) -> list[int]:
+        """Return the rows of what was put after a place in the log, each once."""
+        rows: set[int] = set()
+        for layer in reversed(self._layers):
+            if layer.offset <= offset:
+                break  # older layers have older puts
+            rows.update(row for row, put in layer.puts.items() if put.offset > offset)
+        return sorted(rows)
 
     def text(self, row: int, name: str) -> str | None:
         """Return a value as metadata columns show it; None for null and for a column that there is not."""

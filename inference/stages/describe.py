@@ -13,11 +13,8 @@ __all__ = ["describe", "describe_actions"]
 def describe(run: PipelineRun) -> None:
     """Write the result, of items."""
     items, names, request = run.items.tolist(), run.model.item_ids, run.request
-    if request.trend is not None and request.trend.new_item_ids:
-        n_items, newer = len(names), request.trend.new_item_ids
-        item_ids = [names[item] if item < n_items else newer[item - n_items] for item in items]
-    else:
-        item_ids = [names[item] for item in items]
+    n_items, new_id = len(names), run.model.new_items.ids.id
+    item_ids = [names[item] if item < n_items else new_id(item) for item in items]
     returns_scores = run.model.recipe.returns_scores
     scores: Sequence[float | None] = _shown(run) if returns_scores else [None] * len(items)
     if unknown_ids := run.candidates.unknown_ids:

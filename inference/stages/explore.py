@@ -13,7 +13,8 @@ __all__ = ["lift_new_items", "mix_new_items"]
 def lift_new_items(run: PipelineRun) -> None:
     """Write what is added to the scores of new items, where that is how they are explored."""
     if run.explorer is not None:
-        run.bonus = run.explorer.bonus()
+        allowed = run.candidates.contains if run.candidates.restricts else None
+        run.bonus = run.explorer.bonus(run.state.embedding, allowed=allowed)
 
 
 def mix_new_items(run: PipelineRun) -> None:

@@ -69,5 +69,5 @@ def _search(run: PipelineRun, index: ItemIndex, *, excluded: int, n_items: int) 
         return None
     parts = [index.nearest(run.state.embedding, limit), deltas.items]
     if run.bonus is not None:
-        parts.append(run.bonus.items)
+        parts.append(run.bonus.worthwhile[run.bonus.worthwhile < n_items])
     return np.unique(np.concatenate(parts))

@@ -22,12 +22,12 @@ def score(run: PipelineRun) -> None:
     if shortlist is None:
         scores = score_all(vectors, state)
         if run.bonus is not None:
-            add_deltas(scores, run.bonus)
+            run.bonus.add_to(scores)
     else:
         scores = vectors[shortlist] @ state.embedding
         _add(scores, shortlist, state.score_deltas)
         if run.bonus is not None:
-            _add(scores, shortlist, run.bonus)
+            scores += run.bonus.of(shortlist)
     run.scores = scores
 
 

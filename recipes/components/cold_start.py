@@ -13,8 +13,9 @@ A conditional mean varies less than what it is the mean of, and rules add to the
 would hardly ever name a new item. What is predicted is therefore stretched around the mean until it makes scores vary
 between items as much as those that are served.
 
-SASRec is completed so, here; EASE's weights are regressed in `recipes.models.ease.cold_items`, by the same trusts and
-stretch (`ItemEvidence`, `stretch`). The cold items of the GRU recipes are another thing, a part of their fit: see
+SASRec is completed so, here, and items that come after a training get their vectors by the same map
+(`recipes.components.new_items`). EASE's weights are regressed in `recipes.models.ease.cold_items`, by the same trusts
+and stretch (`ItemEvidence`, `stretch`). The cold items of the GRU recipes are another thing, a part of their fit: see
 `recipes.components.item_features`.
 """
 
@@ -31,8 +32,8 @@ from recipes.ports import ItemScorer
 from recipes.retrieval.scoring import catalogue_scores
 
 __all__ = [
-    "CONTENT_SIZE", "ItemEvidence", "draw_compared", "predict_cold_vectors", "predict_cold_vectors_of",
-    "predict_new_vectors", "stretch",
+    "COLD", "CONTENT_SIZE", "ColdMap", "ItemEvidence", "draw_compared", "fit_cold_map", "learn_cold_map", "stretch",
+    "with_cold_items",
 ]  # fmt: skip
 
 #: Coordinates of items' content.
@@ -41,11 +42,30 @@ CONTENT_SIZE = 64
 _COMPARED = 64
 
 #: Uses from which on an item speaks for itself; one with fewer is cold.
-_COLD = 5
+COLD = 5
 #: Uses at which an item is half trusted as an example to learn from.
 _HALF_TRUSTED = 20.0
 #: Penalty of the regression, as a share of the trusted items.
 _PENALTY = 0.001
+
+
+class ColdMap(NamedTuple):
+    """How the vectors of a model's items follow from their content.
+
+    Attributes:
+        centre: float32 [d], the trusted items' mean.
+        weights: float32 [c, d], stretched coefficients of the regression.
+    """
+
+    centre: FloatArray
+    weights: FloatArray
+
+    def predict(self, content: FloatArray) -> FloatArray:
+        """Return the vectors of items by their content, float32 [n, c] of whatever length: float32 [n, d]."""
+        lengths = np.linalg.norm(content, axis=1, keepdims=True)
+        scaled = content / np.maximum(lengths, np.float32(1e-9))
+        predicted: FloatArray = self.centre + scaled @ self.weights
+        return predicted
 
 
 class ItemEvidence(NamedTuple):
@@ -74,7 +94,7 @@ class ItemEvidence(NamedTuple):
         is_described = lengths[:, 0] > 0.0
         content = (vectors / np.maximum(lengths, np.float32(1e-9))).astype(np.float32)
         trust = np.where(is_described, uses / (uses + _HALF_TRUSTED), 0.0).astype(np.float32)
-        lack = np.where(is_described, np.maximum(1.0 - uses / _COLD, 0.0), 0.0).astype(np.float32)
+        lack = np.where(is_described, np.maximum(1.0 - uses / COLD, 0.0), 0.0).astype(np.float32)
         return cls(content, trust, lack)
 
     def can_predict(self) -> bool:
@@ -101,31 +121,10 @@ def stretch(actual: float, predicted: float) -> np.float32:
     return np.float32(max(1.0, actual / predicted) if predicted > 0.0 else 1.0)
 
 
-def predict_new_vectors(
-    scorer: ItemScorer, data: TrainingData, before: NDArray[np.int64], content: FloatArray, *, seed: int
-) -> FloatArray:
-    """Return an updated model's vectors of items with those of new items predicted, and every other as it is.
-
-    Args:
-        scorer: The updated model.
-        data: All that it was updated to.
-        before: int64 [n_items], the index that each item had when the model was fitted, -1 for new items.
-        content: float32 [n_items, c], zero where nothing is known of an item.
-        seed: Decides whose scores are compared.
-
-    Returns:
-        float32 [n_items, d].
-    """
-    # What was learnt stays; what users did with new items since then, the model has not learnt from.
-    uses = np.bincount(data.interactions.item, minlength=data.n_items)
-    uses = np.where(before >= 0, np.maximum(uses, _COLD), 0)
-    return predict_cold_vectors_of(scorer, data, content, uses=uses, seed=seed)
-
-
-def predict_cold_vectors_of(
+def learn_cold_map(
     scorer: ItemScorer, data: TrainingData, content: FloatArray, *, uses: NDArray[np.integer], seed: int
-) -> FloatArray:
-    """Return the items' vectors of a model with those of cold items moved to what their content predicts.
+) -> ColdMap | None:
+    """Learn how a model's vectors follow from content; see the module.
 
     Args:
         scorer: The model.
@@ -135,43 +134,63 @@ def predict_cold_vectors_of(
         seed: Decides whose scores are compared.
 
     Returns:
-        float32 [n_items, d].
+        None where there is no item to learn from.
     """
     histories = data.histories()
-    compared = histories.take(draw_compared(histories, seed=seed))
+    chosen = draw_compared(histories, seed=seed)
+    if not ItemEvidence.of(content, uses).trust.any() or not len(chosen):
+        return None
+    compared = histories.take(chosen)
     queries = scorer.embed_histories(compared)
     scores = catalogue_scores(scorer, compared, embeddings=queries)(slice(0, len(compared)))
     scores[compared.owners(), compared.items] = np.nan
-    return predict_cold_vectors(scorer.item_vectors, content, uses=uses, queries=queries, scores=scores)
+    return fit_cold_map(scorer.item_vectors, content, uses=uses, queries=queries, scores=scores)
 
 
-def predict_cold_vectors(
+def fit_cold_map(
     vectors: FloatArray, content: FloatArray, *, uses: NDArray[np.integer], queries: FloatArray, scores: FloatArray
+) -> ColdMap:
+    """Fit the ridge regression of vectors on content, and stretch what it predicts.
+
+    Args:
+        vectors: float32 [n_items, d], as learnt.
+        content: float32 [n_items, c], not zero for some item that is used.
+        uses: int [n_items], interactions of each item.
+        queries: float32 [m, d], of some users, m above 0.
+        scores: float32 [m, n_items], as served to the same users; NaN for what they used.
+    """
+    evidence = ItemEvidence.of(content, uses)
+    trust = evidence.trust[:, None]
+    trusting: FloatArray = trust * evidence.content
+    centre = (trust * vectors).sum(axis=0) / trust.sum()
+    gram: FloatArray = evidence.content.T @ trusting
+    gram[np.diag_indices(len(gram))] += np.float32(_PENALTY) * trust.sum()
+    solved = np.linalg.solve(gram, trusting.T @ (vectors - centre)).astype(np.float32)
+    trusted = evidence.trusted()
+    predicted: FloatArray = evidence.content[trusted] @ solved
+    served = float(np.nanstd(scores[:, trusted], axis=1).sum())
+    factor = stretch(served, float((queries @ predicted.T).std(axis=1).sum()))
+    return ColdMap(centre.astype(np.float32), factor * solved)
+
+
+def with_cold_items(
+    vectors: FloatArray, content: FloatArray, cold_map: ColdMap, *, uses: NDArray[np.integer]
 ) -> FloatArray:
     """Return the items' vectors with those of cold items moved to what their content predicts.
 
     Args:
         vectors: float32 [n_items, d], as learnt.
         content: float32 [n_items, c]; zero where nothing is known of an item, which then stays as it is.
+        cold_map: From content to vectors.
         uses: int [n_items], interactions of each item.
-        queries: float32 [m, d], of some users, m above 0.
-        scores: float32 [m, n_items], as served to the same users; NaN for what they used.
 
     Returns:
         float32 [n_items, d]; the same array where no item is cold.
     """
-    evidence = ItemEvidence.of(content, uses)
-    if not evidence.can_predict():
+    lack = ItemEvidence.of(content, uses).lack
+    cold = np.flatnonzero(lack)
+    if not len(cold):
         return vectors
-    trust, lack = evidence.trust[:, None], evidence.lack[:, None]
-    trusting: FloatArray = trust * evidence.content
-    centre = (trust * vectors).sum(axis=0) / trust.sum()
-    gram: FloatArray = evidence.content.T @ trusting
-    gram[np.diag_indices(len(gram))] += np.float32(_PENALTY) * trust.sum()
-    solved = np.linalg.solve(gram, trusting.T @ (vectors - centre)).astype(np.float32)
-    predicted: FloatArray = evidence.content @ solved
-    trusted = evidence.trusted()
-    served = float(np.nanstd(scores[:, trusted], axis=1).sum())
-    factor = stretch(served, float((queries @ predicted[trusted].T).std(axis=1).sum()))
-    completed: FloatArray = vectors + lack * (centre + factor * predicted - vectors)
-    return completed.astype(np.float32)
+    completed = np.array(vectors, np.float32)
+    completed[cold] += lack[cold, None] * (cold_map.predict(content[cold]) - vectors[cold])
+    return completed

@@ -13,20 +13,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
+from recipes.components.cluster_lists import ClusterLists
 from recipes.components.item_age import creation_times
+from recipes.data.columns import NO_TIME
 from recipes.data.histories import FloatArray, ItemIndexes
 from recipes.data.training_data import TrainingData
-from recipes.ports import ScoreDelta
 
 __all__ = [
     "MANAGED_SHARE",
+    "Bonus",
     "ExplorationSettings",
     "Explorer",
     "ItemAges",
@@ -45,6 +47,12 @@ _NOISE: Final = 0.1
 #: Users by whom the bonus is measured.
 _SAMPLE: Final = 16
 _SECONDS_OF_A_DAY = 86_400
+#: New items that each request draws noise for; of more it takes so many, from what so many requests share at most.
+_FRESH, _LISTED, _SHARED_BY = 1_024, 512, 4_096
+#: Where fewer of those may be returned, all that may be are looked for.
+_ENOUGH: Final = 64
+#: New items that are drawn at a time, and how often before those that may be put in are looked for.
+_DRAWN, _TRIES = 16, 8
 _ARRAYS = ("exploration_created", "exploration_seen", "exploration_latest")
 
 
@@ -116,44 +124,124 @@ class ExplorationSettings:
     days: float = 30.0
 
 
-@dataclass(slots=True)
-class Explorer:
-    """New items, and how often each was seen; used by one thread.
+#: Tells which of some items, int32 [k], may be returned: bool [k].
+Allowed = Callable[[ItemIndexes], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bonus:
+    """What is added to the scores of new items in one request.
 
     Attributes:
-        items: int32 [k], ascending, at least one.
-        is_new: bool [n_items], the same items.
-        snapshot_counts: int64 [k], times that each was used or shown until the snapshot.
-        counts: The same, until a moment ago.
-        random: Of noise and choices.
+        items: int32 [k], ascending, all new items.
+        values: float32 [k], what is added to the score of each.
+        worthwhile: int32 [l], ascending: those that are worth scoring where not all items are scored.
     """
 
     items: ItemIndexes
-    is_new: NDArray[np.bool_] = field(repr=False)
+    values: FloatArray
+    worthwhile: ItemIndexes
+
+    def of(self, items: ItemIndexes) -> FloatArray:
+        """Return what is added to some items, in any order: float32 [m]."""
+        if not len(self.items):
+            return np.zeros(len(items), np.float32)
+        places = np.minimum(self.items.searchsorted(items), len(self.items) - 1)
+        added: FloatArray = np.where(self.items[places] == items, self.values[places], np.float32(0.0))
+        return added
+
+    def add_to(self, scores: FloatArray) -> None:
+        """Add it to the scores of items 0 to n - 1, float32 [n], in place."""
+        inside = int(self.items.searchsorted(len(scores)))
+        scores[self.items[:inside]] += self.values[:inside]
+
+
+@dataclass(slots=True)
+class Explorer:
+    """New items, and how often each was seen; used by one thread, but for `redraw`.
+
+    Attributes:
+        items: int32 [k], ascending: those of the model, and behind them items that came after it.
+        snapshot_counts: int64 [k], times that each was used or shown until the snapshot.
+        days: Age up to which items are new.
+        latest: Time of the latest interaction that the model knows; ages are counted from there.
+        n_items: Of the model.
+        random: Of noise and choices.
+        counts: The same as `snapshot_counts`, until a moment ago.
+    """
+
+    items: ItemIndexes
     snapshot_counts: NDArray[np.int64]
+    days: float
+    latest: int
+    n_items: int
     random: np.random.Generator = field(repr=False)
     counts: NDArray[np.int64] = field(init=False)
+    _admitted: ItemIndexes | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         self.counts = self.snapshot_counts
 
+    @property
+    def shares_noise(self) -> bool:
+        """Whether requests share noise, so that it is to be drawn again now and then."""
+        return False
+
+    def admit(self, items: ItemIndexes, *, created: NDArray[np.int64], vectors: FloatArray) -> None:
+        """Take the items that came after the model, all that there are now; nothing where they are those of before.
+
+        Args:
+            items: int32 [m], ascending, `n_items` and above; another array than before where anything is different.
+            created: int64 [m], seconds since 1970; `NO_TIME` for items that are as new as can be.
+            vectors: float32 [m, d].
+        """
+        if self._admitted is items or not (len(items) or self._admitted is not None):
+            return
+        self._admitted = items
+        young = (created == NO_TIME) | (self.latest - created <= self.days * _SECONDS_OF_A_DAY)
+        of_model = int(self.items.searchsorted(self.n_items))
+        counts = dict(zip(self.items[of_model:].tolist(), self.counts[of_model:].tolist(), strict=True))
+        later = np.array([counts.get(item, 0) for item in items[young].tolist()], np.int64)
+        self.items = np.concatenate([self.items[:of_model], items[young]]).astype(np.int32)
+        self.snapshot_counts = np.concatenate([self.snapshot_counts[:of_model], np.zeros(len(later), np.int64)])
+        self.counts = np.concatenate([self.counts[:of_model], later])
+        self._changed(vectors[young])
+
     def note(self, shown: Sequence[int]) -> None:
         """Take how often each of the items was shown since the snapshot: [k]."""
         self.counts = self.snapshot_counts + np.asarray(shown, np.int64)
+        self._changed(None)
 
     def new_among(self, items: ItemIndexes) -> ItemIndexes:
         """Return those of some items that are new."""
-        return items[self.is_new[items]]
+        if not len(self.items):
+            return items[:0]
+        places = np.minimum(self.items.searchsorted(items), len(self.items) - 1)
+        new: ItemIndexes = items[self.items[places] == items]
+        return new
 
-    def bonus(self) -> ScoreDelta | None:
-        """Return what is added to scores for one request, None for nothing."""
+    def redraw(self) -> None:
+        """Draw again what many requests share; any thread may."""
+
+    def bonus(
+        self,
+        embedding: FloatArray,  # noqa: ARG002 -- others use it
+        *,
+        allowed: Allowed | None = None,  # noqa: ARG002 -- others use it
+    ) -> Bonus | None:
+        """Return what is added to scores for one request, None for nothing.
+
+        Args:
+            embedding: float32 [d], of the user: of many new items those are worth scoring that may suit.
+            allowed: Tells which items may be returned; None for all.
+        """
         return None
 
     def mix(
         self,
         items: ItemIndexes,  # noqa: ARG002 -- others use it
         *,
-        allowed: Callable[[ItemIndexes], NDArray[np.bool_]] | None = None,  # noqa: ARG002 -- others use it
+        allowed: Allowed | None = None,  # noqa: ARG002 -- others use it
     ) -> tuple[ItemIndexes, NDArray[np.bool_]] | None:
         """Put new items into a list, here and there.
 
@@ -166,36 +254,101 @@ class Explorer:
         """
         return None
 
+    def _changed(self, vectors: FloatArray | None) -> None:
+        """Hear that the items or their counts are others now.
+
+        Args:
+            vectors: float32 [m, d], of the items that came after the model; None for those of before.
+        """
+
+
+class _Drawn(NamedTuple):
+    """Bonuses with noise that requests share until they are drawn again.
+
+    Attributes:
+        items: int32 [k], ascending.
+        values: float32 [k].
+        lists: By kinds of users the places of the items that suit them; None where every request takes all.
+    """
+
+    items: ItemIndexes
+    values: FloatArray
+    lists: ClusterLists | None
+
 
 @dataclass(slots=True)
 class UcbExploration(Explorer):
     """Lifts the scores of new items, by upper confidence bounds.
 
+    Up to 1,024 new items get fresh noise with each request. More of them get it aside, by `redraw`: the noise of an
+    item is distributed in the same way, requests of one moment only share it, and each takes the 512 items that suit
+    users like its own best with it, however many there are.
+
     Attributes:
         weight: Of the campaign, above 0.
         score_gap: From `score_gap`.
+        clusters: Kinds of users; None where all items are scored anyhow, so that nothing need be chosen.
+        vectors: float32 [k, d], of the items; read where there are clusters.
     """
 
     weight: float = 0.3
     score_gap: float = 0.0
+    clusters: ClusterLists | None = field(default=None, repr=False)
+    vectors: FloatArray | None = field(default=None, repr=False)
     _values: FloatArray = field(init=False, repr=False)
+    _drawn: _Drawn | None = field(init=False, repr=False, default=None)
+    _left: int = field(init=False, repr=False, default=0)
 
     def __post_init__(self) -> None:
         Explorer.__post_init__(self)
-        self._values = bonuses(self.counts, weight=self.weight, score_gap=self.score_gap)
+        self._changed(None)
 
-    def note(self, shown: Sequence[int]) -> None:
-        """Take how often each of the items was shown since the snapshot: [k]."""
-        Explorer.note(self, shown)
-        self._values = bonuses(self.counts, weight=self.weight, score_gap=self.score_gap)
+    def bonus(self, embedding: FloatArray, *, allowed: Allowed | None = None) -> Bonus:
+        """Return the bonuses with noise."""
+        items = self.items
+        if len(items) <= _FRESH:
+            return Bonus(items, self._with_noise(self._values), items)
+        if self._drawn is None or self._left <= 0:
+            self.redraw()
+        self._left -= 1
+        drawn = self._drawn
+        assert drawn is not None, "it was drawn"
+        if drawn.lists is None:
+            return Bonus(drawn.items, drawn.values, drawn.items)
+        worthwhile = drawn.items[drawn.lists.of(embedding)]
+        if allowed is not None:
+            worthwhile = worthwhile[allowed(worthwhile)]
+            if len(worthwhile) < _ENOUGH:
+                worthwhile = drawn.items[allowed(drawn.items)]
+        return Bonus(drawn.items, drawn.values, worthwhile)
 
-    def bonus(self) -> ScoreDelta | None:
-        """Return the bonuses with fresh noise."""
-        noise = self.random.standard_normal(len(self.items), np.float32)
+    @property
+    def shares_noise(self) -> bool:
+        """Whether there are so many new items that requests share their noise."""
+        return len(self.items) > _FRESH
+
+    def redraw(self) -> None:
+        """Draw noise for all items, and choose those that suit each kind of users."""
+        items, values, vectors, clusters = self.items, self._values, self.vectors, self.clusters
+        lifted = self._with_noise(values)
+        lists = None
+        if clusters is not None and vectors is not None:
+            lists = clusters.ranked(vectors, limit=_LISTED, added=lifted)
+        self._drawn, self._left = _Drawn(items, lifted, lists), _SHARED_BY
+
+    def _with_noise(self, values: FloatArray) -> FloatArray:
+        noise = self.random.standard_normal(len(values), np.float32)
         noise *= np.float32(_NOISE)
         noise += np.float32(1.0)
-        noise *= self._values
-        return ScoreDelta(self.items, noise)
+        noise *= values
+        return noise
+
+    def _changed(self, vectors: FloatArray | None) -> None:
+        if vectors is not None and self.vectors is not None:
+            of_model = int(self.items.searchsorted(self.n_items))
+            self.vectors = np.concatenate([self.vectors[:of_model], vectors])
+        self._values = bonuses(self.counts, weight=self.weight, score_gap=self.score_gap)
+        self._drawn = None
 
 
 @dataclass(slots=True)
@@ -207,26 +360,52 @@ class RandomExploration(Explorer):
     """
 
     share: float = MANAGED_SHARE
+    _sums: NDArray[np.float64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        Explorer.__post_init__(self)
+        self._changed(None)
 
     def mix(
-        self, items: ItemIndexes, *, allowed: Callable[[ItemIndexes], NDArray[np.bool_]] | None = None
+        self, items: ItemIndexes, *, allowed: Allowed | None = None
     ) -> tuple[ItemIndexes, NDArray[np.bool_]] | None:
         """Replace items at random places."""
-        count = int(self.random.binomial(len(items), self.share))
-        if not count:
+        count = int(self.random.binomial(len(items), self.share)) if len(self.items) else 0
+        chosen = self._choose(count, absent_from=items, allowed=allowed) if count else items[:0]
+        if not len(chosen):
             return None
-        absent = ~np.isin(self.items, items)
-        if allowed is not None:
-            absent &= allowed(self.items)
-        chances = absent / np.sqrt(1.0 + self.counts)
-        count = min(count, int(absent.sum()))
-        if not count:
-            return None
-        chosen = self.random.choice(self.items, count, replace=False, p=chances / chances.sum())
-        places = self.random.choice(len(items), count, replace=False)
+        places = self.random.choice(len(items), len(chosen), replace=False)
         mixed, explored = items.copy(), np.zeros(len(items), bool)
         mixed[places], explored[places] = chosen, True
         return mixed, explored
+
+    def _choose(self, count: int, *, absent_from: ItemIndexes, allowed: Allowed | None) -> ItemIndexes:
+        """Draw different new items by their chances.
+
+        Items are drawn from all, and what may not be put in is left out: that is the same as to draw from what may, and
+        takes as long however many there are. Where that finds too few, there are few, and they are looked for.
+        """
+        chosen = self.items[:0]
+        for _ in range(_TRIES):
+            drawn = self.items[self._sums.searchsorted(self.random.random(_DRAWN) * self._sums[-1], side="right")]
+            fits = ~np.isin(drawn, absent_from)
+            if allowed is not None:
+                fits &= allowed(drawn)
+            chosen = _first_different(np.concatenate([chosen, drawn[fits]]))[:count]
+            if len(chosen) == count:
+                return chosen
+        fits = ~np.isin(self.items, np.concatenate([absent_from, chosen]))
+        if allowed is not None:
+            fits &= allowed(self.items)
+        lacking = min(count - len(chosen), int(fits.sum()))
+        if not lacking:
+            return chosen
+        chances = fits / np.sqrt(1.0 + self.counts)
+        rest = self.random.choice(self.items, lacking, replace=False, p=chances / chances.sum())
+        return np.concatenate([chosen, rest])
+
+    def _changed(self, vectors: FloatArray | None) -> None:  # noqa: ARG002 -- the base's
+        self._sums = np.cumsum(1.0 / np.sqrt(1.0 + self.counts))
 
 
 def make_explorer(
@@ -235,7 +414,9 @@ def make_explorer(
     settings: ExplorationSettings,
     *,
     scores_of: Callable[[int], FloatArray],
-    n_users: int,
+    user_vectors: FloatArray,
+    item_vectors: FloatArray,
+    chooses: bool = False,
     random: Callable[[], np.random.Generator] = np.random.default_rng,
 ) -> Explorer | None:
     """Make what a campaign explores with.
@@ -245,23 +426,36 @@ def make_explorer(
         ages: Of the artifact.
         settings: Of the campaign; without effect where the service itself decides.
         scores_of: Returns the catalogue's scores for a user of the snapshot, float32 [n_items]; called for a few users.
-        n_users: Of the snapshot.
+        user_vectors: float32 [n_users, d], of the users of the snapshot.
+        item_vectors: float32 [n_items, d].
+        chooses: Whether a request scores some items only, so that of many new ones it needs those that suit.
         random: Makes the source of randomness.
 
     Returns:
         None where nothing is to be explored.
     """
-    managed = kind == "managed"
-    new = ages.new_items(_MANAGED_DAYS if managed else settings.days)
-    if not len(new) or (not managed and settings.weight == 0.0):
+    managed, n_items = kind == "managed", len(ages.created)
+    if not managed and settings.weight == 0.0:
         return None
-    is_new = np.zeros(len(ages.created), bool)
-    is_new[new] = True
+    days = _MANAGED_DAYS if managed else settings.days
+    new = ages.new_items(days)
     if managed:
-        return RandomExploration(new, is_new, ages.seen[new], random())
+        return RandomExploration(new, ages.seen[new], days, ages.latest, n_items, random())
+    n_users = len(user_vectors)
     users = np.linspace(0, n_users - 1, min(_SAMPLE, n_users)).astype(np.int64).tolist()
     gap = score_gap((scores_of(user) for user in users), new) if users else 0.0
-    return UcbExploration(new, is_new, ages.seen[new], random(), weight=settings.weight, score_gap=gap)
+    clusters, vectors = None, None
+    if chooses:
+        clusters, vectors = ClusterLists.of_users(user_vectors), np.array(item_vectors[new], np.float32)
+    return UcbExploration(
+        new, ages.seen[new], days, ages.latest, n_items, random(),
+        weight=settings.weight, score_gap=gap, clusters=clusters, vectors=vectors,
+    )  # fmt: skip
+
+
+def _first_different(items: ItemIndexes) -> ItemIndexes:
+    """Return different items in the order in which they first occur."""
+    return items[np.sort(np.unique(items, return_index=True)[1])]
 
 
 def score_gap(scores: Iterable[FloatArray], new: ItemIndexes) -> float:
@@ -269,9 +463,11 @@ def score_gap(scores: Iterable[FloatArray], new: ItemIndexes) -> float:
 
     Args:
         scores: float32 [n_items] of each user, at least one.
-        new: int32 [k], at least one.
+        new: int32 [k]; without any, new items are taken to lie where typical items do.
     """
-    return float(np.median([float(of_user.max() - np.median(of_user[new])) for of_user in scores]))
+    return float(
+        np.median([float(of_user.max() - np.median(of_user[new] if len(new) else of_user)) for of_user in scores])
+    )
 
 
 def bonuses(seen: NDArray[np.int64], *, weight: float, score_gap: float) -> FloatArray:

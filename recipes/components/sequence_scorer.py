@@ -7,9 +7,10 @@ A model supplies the pass of its network (`SequenceScorer._states`); see `recipe
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,14 +19,15 @@ from numpy.typing import NDArray
 
 from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
-from recipes.components.cold_start import predict_new_vectors
+from recipes.components.cold_start import COLD, with_cold_items
 from recipes.components.context import ContextTable
+from recipes.components.new_items import ContentEncoder, learn_encoder, unremarkable_vector
 from recipes.components.score_fusion.score import ScoreFusion
 from recipes.components.sequential_rules import SequentialRules
 from recipes.components.user_features import UserFeatureTable
 from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
 from recipes.data.training_data import TrainingData
-from recipes.ports import ScoreDelta
+from recipes.ports import LearntContent, ScoreDelta
 
 __all__ = ["GAP_BUCKETS", "SavedModel", "SequenceScorer", "StepArrays", "gap_buckets", "normalise", "open_model"]
 
@@ -97,6 +99,7 @@ class SequenceScorer(ABC):
     Attributes:
         context: What context adds to a history's vector; None without. Vectors are made without it.
         user_features: What users' columns add; None without. Vectors are made without it.
+        encoder: Returns what makes vectors of items that came after the training; None where they have none.
     """
 
     def __init__(
@@ -112,6 +115,8 @@ class SequenceScorer(ABC):
         self.score_fusion = score_fusion
         self.context: ContextTable | None = None
         self.user_features: UserFeatureTable | None = None
+        self.encoder: Callable[[], ContentEncoder] | None = None
+        self._new_vectors = np.empty((0, item_vectors.shape[1]), np.float32)
         self._sequential_rules = sequential_rules
         # The network reads the embeddings as they were learnt.
         self._scale = np.float32(1.0 / score_fusion.network)
@@ -126,7 +131,7 @@ class SequenceScorer(ABC):
 
     def embed_history(self, history: History) -> FloatArray:
         """Make the vector of one history: float32 [d + 1]."""
-        read = history.in_catalogue(len(self.item_vectors)).newest(self._max_length)
+        read = history.in_catalogue(len(self.item_vectors) + len(self._new_vectors)).newest(self._max_length)
         steps = StepArrays(
             read.items[None], self._known_event_types(read.event_types)[None], gap_buckets(read.times)[None]
         )
@@ -166,7 +171,39 @@ class SequenceScorer(ABC):
         changed.item_vectors[:, -1] += biases
         return changed
 
-    def updated(self, before: NDArray[np.int64], data: TrainingData, *, content: FloatArray | None, seed: int) -> Self:
+    def new_item_encoder(self) -> ContentEncoder | None:
+        """Return what makes vectors of items that came after the training; None where they have none."""
+        return None if self.encoder is None else self.encoder()
+
+    def with_new_items(self, vectors: FloatArray) -> Self:
+        """Return the same model that reads steps with new items too; see `recipes.ports.EncodesNewItems`."""
+        changed = copy(self)
+        changed._new_vectors = vectors  # noqa: SLF001 - one's own copy
+        return changed
+
+    def with_encoder(self, encoder: ContentEncoder) -> Self:
+        """Return the same model with what gives items that come after the training their vectors."""
+        changed = copy(self)
+        changed.encoder = lambda: encoder
+        return changed
+
+    def with_cold_items(
+        self, data: TrainingData, content: LearntContent | None, *, uses: NDArray[np.integer], seed: int
+    ) -> Self:
+        """Return the same model with the vectors of cold items moved to what their columns predict.
+
+        Items that come later get vectors in the same way. Arguments are those of `new_items.learn_encoder`.
+        """
+        encoder, vectors = learn_encoder(self, data, content, uses=uses, seed=seed), self.item_vectors
+        if content is not None and encoder.cold_map is not None:
+            vectors = with_cold_items(vectors, content.vectors, encoder.cold_map, uses=uses)
+        changed = self.with_encoder(replace(encoder, unknown=unremarkable_vector(vectors, uses)))
+        changed.item_vectors = vectors
+        return changed
+
+    def updated(
+        self, before: NDArray[np.int64], data: TrainingData, *, content: LearntContent | None, seed: int
+    ) -> Self:
         """Return the same model for another catalogue; see `recipes.ports.SupportsIncrementalUpdate`.
 
         Rules are counted again. A new item begins where it says nothing: its embedding is zero, and its bias is the
@@ -177,17 +214,16 @@ class SequenceScorer(ABC):
         is_old = before >= 0
         vectors = np.zeros((len(before), self._width + 1), np.float32)
         vectors[is_old] = self.item_vectors[before[is_old]]
-        if is_old.any():
-            uses = np.bincount(histories.items, minlength=len(before))[is_old]
-            least = np.argsort(uses, kind="stable")[: -(-len(uses) // 10)]
-            vectors[~is_old, -1] = np.median(vectors[is_old, -1][least])
+        uses = np.bincount(histories.items, minlength=len(before))
+        vectors[~is_old] = unremarkable_vector(vectors[is_old], uses[is_old])
         changed = copy(self)
         changed.item_vectors = vectors
         shape = self._sequential_rules.shape
         changed._sequential_rules = SequentialRules.count(histories, n_items=len(before), shape=shape)  # noqa: SLF001 - one's own copy
-        if content is not None and (before < 0).any():
-            changed.item_vectors = predict_new_vectors(changed, data, before, content, seed=seed)
-        return changed
+        if self.encoder is None and content is None:
+            return changed
+        # What was learnt stays; what users did with new items since then, the model has not learnt from.
+        return changed.with_cold_items(data, content, uses=np.where(is_old, np.maximum(uses, COLD), 0), seed=seed)
 
     def save(self, folder: Path) -> None:
         """Write the item vectors, the network, the score fusion, the rules and the tables of side features."""
@@ -197,6 +233,8 @@ class SequenceScorer(ABC):
             self.context.save(folder)
         if self.user_features is not None:
             self.user_features.save(folder)
+        if self.encoder is not None:
+            self.encoder().save(folder)
 
     def with_tables(self, *, context: ContextTable | None, user_features: UserFeatureTable | None) -> Self:
         """Return the same model with what context and users' columns add."""
@@ -204,13 +242,29 @@ class SequenceScorer(ABC):
         changed.context, changed.user_features = context, user_features
         return changed
 
+    def opened_from(self, folder: Path) -> Self:
+        """Return the same model with what its files say of new items, which is read when the first one comes."""
+        changed = copy(self)
+        changed.encoder = partial(ContentEncoder.load, folder) if ContentEncoder.is_in(folder) else None
+        return changed
+
     def _read(self, steps: StepArrays, out: FloatArray) -> None:
         """Write what the network reads of each step into `out`, float32 [B, T - 1, d]."""
-        out[:] = self.item_vectors[steps.items, : self._width]
+        out[:] = self._embeddings(steps.items)
         if self._scale != 1.0:
             out *= self._scale
         out += self._arrays["actions"][steps.event_types]
         out += self._arrays["gaps"][steps.gaps]
+
+    def _embeddings(self, items: ItemIndexes) -> FloatArray:
+        """Return the embeddings of items, those that came after the training included: float32 [..., d]."""
+        n_items = len(self.item_vectors)
+        if not len(self._new_vectors) or not (is_new := items >= n_items).any():
+            embeddings: FloatArray = self.item_vectors[items, : self._width]
+            return embeddings
+        embeddings = self.item_vectors[np.where(is_new, 0, items), : self._width]
+        embeddings[is_new] = self._new_vectors[items[is_new] - n_items, : self._width]
+        return embeddings
 
     def _run(self, steps: StepArrays, lengths: NDArray[np.int64]) -> FloatArray:
         vectors = np.ones((len(lengths), self._width + 1), np.float32)

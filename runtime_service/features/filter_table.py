@@ -1,7 +1,8 @@
 """What filters of one model are evaluated over: the rows of features, and the model's items among them.
 
-Items that the model has and the features do not are rows of their own, without values. Behind them come some rows that
-stand for nothing yet: a request gives them to ids that neither has.
+Items that came after the model have indexes behind its own, see `inference.new_items`. Items that the features do not
+have are rows of their own, without values. Behind them come some rows that stand for nothing yet: a request gives them
+to ids that neither has.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from common.features import Features
 from common.filters import CompiledFilter, Filter, Rows, Table, compile_filter, parse_filter_values, rows_of
 from common.vocabulary import Vocabulary
 from inference.candidates import Bitmap, CandidateSet, ItemList
+from inference.new_items import MAX_NEW_ITEMS, NewIds
 from runtime_service.features.user_events import UsedItems
 
 __all__ = ["FilterTable", "Passing", "StaticPart"]
@@ -46,7 +48,7 @@ class StaticPart:
         definition: The filter.
         sent: The values of its parameters, as they were sent.
         compiled: The same, bound to the table.
-        candidates: Items of the model that pass before a request adds anything.
+        candidates: Items that pass before a request adds anything, those that came after the model included.
     """
 
     definition: Filter
@@ -63,19 +65,19 @@ class FilterTable:
         items: Ids of the model, of items or of actions.
         features: Rows and columns; None where the group has no such dataset.
         table: The same with the other rows.
-        row_of_item: int32 [n_items].
+        new_ids: Indexes of items that came after the model; None where nothing comes after it.
+        row_of_item: int32 [n_items + new items].
         item_of_row: int32 [rows], -1 where the model has none.
         first_spare: The first row that stands for nothing.
-        snapshot_rows: int32 [n_items], rows in the snapshot alone; -1 for none.
     """
 
     items: Vocabulary
     features: Features | None
     table: Table
+    new_ids: NewIds | None
     row_of_item: NDArray[np.int32]
     item_of_row: NDArray[np.int32]
     first_spare: int
-    snapshot_rows: NDArray[np.int32]
     _static: OrderedDict[_CompiledFor, StaticPart] = field(default_factory=OrderedDict)
     _rows: dict[str, int] = field(default_factory=dict)
 
@@ -85,46 +87,39 @@ class FilterTable:
         items: Vocabulary,
         features: Features | None,
         *,
+        new_ids: NewIds | None = None,
         before: FilterTable | None = None,
         recent: Sequence[tuple[str, StaticPart]] = (),
     ) -> Self:
-        """Bind a model's ids to features.
+        """Bind a model's ids, and those that came after it, to features.
 
         Args:
             items: Ids of the model.
             features: What filters read.
-            before: A table of the same model; what follows from the snapshot, if it is the same, is taken from there.
+            new_ids: Gives indexes to items that the features have and the model has not; None where there is no place
+                for such.
+            before: A table of the same model. Where its features are of the same snapshot, what is done is in
+                proportion to what was put since, but for copies of arrays.
             recent: Filters to compile at once, with their ARNs.
         """
-        n_items = len(items)
-        snapshot = None if features is None else features.snapshot
-        if before is not None and before.features is not None and before.features.snapshot is snapshot:
-            snapshot_rows = before.snapshot_rows
-        elif snapshot is None:
-            snapshot_rows = np.full(n_items, -1, np.int32)
-        else:
-            snapshot_rows = snapshot.ids.indexes_of(items)
-        row_of_item, n_rows = snapshot_rows.copy(), 0
-        if features is not None:
-            n_rows = features.n_rows
-            new_rows = range(0 if snapshot is None else snapshot.n_rows, n_rows)
-            new_items = items.indexes(features.id(row) for row in new_rows)
-            has_item = new_items >= 0
-            row_of_item[new_items[has_item]] = np.array(new_rows, np.int32)[has_item]
+        if before is not None and not _continues(before.features, features):
+            before = None
+        row_of_item = _bound_rows(items, features, new_ids, before)
+        n_rows = 0 if features is None else features.n_rows
         missing = np.flatnonzero(row_of_item < 0)
         first_spare = n_rows + len(missing)
         row_of_item[missing] = np.arange(n_rows, first_spare, dtype=np.int32)
         item_of_row = np.full(first_spare + _SPARE_ROWS, -1, np.int32)
-        item_of_row[row_of_item] = np.arange(n_items, dtype=np.int32)
+        item_of_row[row_of_item] = np.arange(len(row_of_item), dtype=np.int32)
         table = Table(len(item_of_row), {} if features is None else features.table.columns)
-        made = cls(items, features, table, row_of_item, item_of_row, first_spare, snapshot_rows)
+        made = cls(items, features, table, new_ids, row_of_item, item_of_row, first_spare)
         for filter_arn, part in recent:
             made.keep_part(filter_arn, made.compiled(part.definition, part.sent))
         return made
 
     @property
     def n_items(self) -> int:
-        """How many ids the model has."""
+        """How many ids there are: the model's, and those that came after it."""
         return len(self.row_of_item)
 
     def compiled(self, definition: Filter, sent: Mapping[str, str]) -> StaticPart:
@@ -161,7 +156,7 @@ class FilterTable:
         return {identifier: self.first_spare + place for place, identifier in enumerate(unknown)}
 
     def allowed(self, rows: Rows) -> NDArray[np.bool_]:
-        """Return which items are among some rows: bool [n_items], a new array."""
+        """Return which items are among some rows: bool [n_items + new items], a new array."""
         mask = np.zeros(self.table.n_rows, bool)
         mask[_array(rows)] = True
         chosen: NDArray[np.bool_] = mask[self.row_of_item]
@@ -172,7 +167,9 @@ class FilterTable:
         row = self._rows.get(identifier)
         if row is None:
             item = self.items.index(identifier)
-            if item is not None:
+            if item is None and self.new_ids is not None:
+                item = self.new_ids.index(identifier)
+            if item is not None and item < len(self.row_of_item):
                 row = int(self.row_of_item[item])
             elif self.features is not None:
                 row = self.features.row(identifier)
@@ -226,7 +223,7 @@ class Passing:
     chosen: Rows | None = None
 
     def candidates(self) -> CandidateSet:
-        """Return the items of the model that pass."""
+        """Return the items that pass, those that came after the model included."""
         static, table = self.static, self.table
         if self.chosen is not None:
             return Bitmap(table.allowed(self.chosen))
@@ -252,6 +249,50 @@ class Passing:
         if self.chosen is not None:
             return row in self.chosen
         return row in self.static.compiled.passing and row not in self.removed
+
+
+def _continues(before: Features | None, features: Features | None) -> bool:
+    """Return whether features have the rows of those before them, and perhaps further ones."""
+    if before is None or features is None:
+        return before is features
+    return features.extends(before)
+
+
+def _bound_rows(
+    items: Vocabulary, features: Features | None, new_ids: NewIds | None, before: FilterTable | None
+) -> NDArray[np.int32]:
+    """Return the row of each item in the features, -1 for none: int32 [n_items + new items], a new array."""
+    n_items = len(items)
+    if before is not None:
+        # What had no row was behind the rows of the features, and has none yet.
+        n_before = 0 if before.features is None else before.features.n_rows
+        rows_before = np.where(before.row_of_item < n_before, before.row_of_item, np.int32(-1))
+    elif features is not None and features.snapshot is not None:
+        n_before, rows_before = features.snapshot.n_rows, features.snapshot.ids.indexes_of(items)
+        if new_ids is not None:
+            others = np.ones(n_before, bool)
+            others[rows_before[rows_before >= 0]] = False
+            new_ids.add(features.snapshot.ids.ids(np.flatnonzero(others)[:MAX_NEW_ITEMS].tolist()))
+    else:
+        n_before, rows_before = 0, np.full(n_items, -1, np.int32)
+    put = range(n_before, n_before if features is None else features.n_rows)
+    put_ids = [] if features is None else [features.id(row) for row in put]
+    put_items = items.indexes(put_ids)
+    if new_ids is not None:
+        new_ids.add(put_ids[place] for place in np.flatnonzero(put_items < 0).tolist())
+    rows = np.full(n_items + (0 if new_ids is None else len(new_ids)), -1, np.int32)
+    rows[: len(rows_before)] = rows_before
+    has_item = put_items >= 0
+    rows[put_items[has_item]] = np.array(put, np.int32)[has_item]
+    if new_ids is not None and features is not None:
+        for row, item_id in zip(put, put_ids, strict=True):
+            if (index := new_ids.index(item_id)) is not None and index < len(rows):
+                rows[index] = row
+        # Those that another table gave indexes to, or that this one knew before there was the snapshot.
+        for index, item_id in enumerate(new_ids.ids(len(rows_before) - n_items)[: len(rows) - len(rows_before)]):
+            row_of_id = features.row(item_id)
+            rows[len(rows_before) + index] = -1 if row_of_id is None else row_of_id
+    return rows
 
 
 def _key(filter_arn: str, definition: Filter, sent: Mapping[str, str]) -> _CompiledFor:

@@ -113,7 +113,7 @@ class RequestFilters:
             return _NO_ITEMS
         types = frozenset({event_key(Dataset.INTERACTIONS, event_type)})
         used = self._events.find(deployment, user_id, target=Target.ITEM, types=types)
-        newer = [deployment.model.items.indexes(set(ids)) for ids in used.ids.values()]
+        newer = [deployment.model.item_indexes(set(ids)) for ids in used.ids.values()]
         items = np.unique(np.concatenate([_NO_ITEMS, *used.items.values(), *newer]))
         return items[items >= 0]
 

@@ -21,9 +21,12 @@ from common.positions import START, Lineage, Position
 from common.process.backoff import BackoffPolicy
 from common.process.contact import PeerContact
 from common.vocabulary import Vocabulary
+from inference.model import Model
+from inference.new_items import NewIds
 from protos.tailorbird.internal.v1.serving_pb2 import ServingDatasetGroup
 from runtime_service.features.filter_table import FilterTable, StaticPart
 from runtime_service.features.groups import GroupFeatures, GroupMeaning
+from runtime_service.features.new_items import EncodedNewItems, encoded_new_items
 from runtime_service.features.update import GroupState, updated_group
 from runtime_service.history import HistoryReader, Progress, PutsMark
 from runtime_service.history.held import Held
@@ -84,12 +87,29 @@ class _Group:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Table:
-    """A filter table with what it was made for."""
+class _Ids:
+    """The ids of a model that filters choose from, and the features of its group.
 
+    Attributes:
+        model: Of one of the deployments that have the ids.
+        items: Of its items or actions.
+        new_ids: Indexes of items that came after it; None for actions.
+        features: None where the group has no such dataset.
+    """
+
+    model: Model
     items: Vocabulary
+    new_ids: NewIds | None
     features: Features | None
-    table: FilterTable
+
+    def fits(self, table: FilterTable) -> bool:
+        """Return whether a table has all that is known now."""
+        n_new = 0 if self.new_ids is None else len(self.new_ids)
+        return table.features is self.features and table.n_items == len(self.items) + n_new
+
+    def bound(self, before: FilterTable | None, recent: Sequence[tuple[str, StaticPart]] = ()) -> FilterTable:
+        """Return a table of what is known now."""
+        return FilterTable.of(self.items, self.features, new_ids=self.new_ids, before=before, recent=recent)
 
 
 class FeatureUpdater:
@@ -115,7 +135,8 @@ class FeatureUpdater:
         self._deployments = deployments
         self._note_held = note_held
         self._groups: dict[str, _Group] = {}
-        self._tables: dict[_Key, _Table] = {}
+        self._tables: dict[_Key, FilterTable] = {}
+        self._encoded: dict[_Key, EncodedNewItems] = {}
         self._changed = asyncio.Event()
         self._seen: tuple[PutsMark, Lineage] | None = None
         self._looked = START
@@ -170,13 +191,12 @@ class FeatureUpdater:
         """
         group = self.find(deployment.assignment.dataset_group_arn)
         features = None if group is None else group.of(dataset_type)
-        items = _vocabulary(deployment, dataset_type)
         key = _key(deployment, dataset_type)
         made = self._tables.get(key)
         if made is None:
-            table = await asyncio.to_thread(FilterTable.of, items, features)
-            made = self._tables.setdefault(key, _Table(items, features, table))
-        return made.table
+            table = await asyncio.to_thread(_ids(deployment, dataset_type, features).bound, None)
+            made = self._tables.setdefault(key, table)
+        return made
 
     async def prepared(self, dataset_group_arn: str) -> None:
         """Wait until the features of a group are there, or have failed to load, for some seconds at most."""
@@ -266,10 +286,15 @@ class FeatureUpdater:
             except TailorbirdError as error:  # what one group lacks keeps no other one waiting
                 failures.append(error)
         groups = {**now, **{arn: state.group for arn, state in states.items()}}
-        recent = {key: made.table.recent_parts() for key, made in self._tables.items()}
-        tables = await asyncio.to_thread(_made_tables, self._assigned_tables(groups), self._tables, recent)
+        recent = {key: made.recent_parts() for key, made in self._tables.items()}
+        assigned = self._assigned_tables(groups)
+        tables = await asyncio.to_thread(_made_tables, assigned, self._tables, recent)
+        encoded = await asyncio.to_thread(_encoded, assigned, tables, self._encoded)
         # All at once, so that a request sees one state.
-        self._tables = tables
+        self._tables, self._encoded = tables, encoded
+        for key, ids in assigned.items():
+            if ids.new_ids is not None:
+                ids.model.new_items.current = encoded[key].current
         for arn, group in self._groups.items():
             group.state = states.get(arn, group.state)
         self._seen = None if failures else seen
@@ -297,24 +322,27 @@ class FeatureUpdater:
         )
 
     def _lacks_tables(self, groups: Mapping[str, GroupFeatures]) -> bool:
-        """Return whether a model has no table, or one of other features: a request may have made it meanwhile."""
-        assigned = self._assigned_tables(groups)
+        """Return whether a model has no table, one of other features, or new items that are not encoded yet.
+
+        A request may have made a table meanwhile, and events may have named new items.
+        """
         return any(
-            key not in self._tables or self._tables[key].features is not features
-            for key, (_, features) in assigned.items()
+            key not in self._tables
+            or not ids.fits(self._tables[key])
+            or not (ids.new_ids is None or (key in self._encoded and self._encoded[key].is_complete))
+            for key, ids in self._assigned_tables(groups).items()
         )
 
-    def _assigned_tables(self, groups: Mapping[str, GroupFeatures]) -> dict[_Key, tuple[Vocabulary, Features | None]]:
+    def _assigned_tables(self, groups: Mapping[str, GroupFeatures]) -> dict[_Key, _Ids]:
         """Return the ids of each model that filters choose from, with the features of its group."""
-        assigned: dict[_Key, tuple[Vocabulary, Features | None]] = {}
+        assigned: dict[_Key, _Ids] = {}
         for deployment in self._deployments.all():
             group = groups.get(deployment.assignment.dataset_group_arn)
             if group is None:
                 continue
             for kind in ("ITEMS", "ACTIONS") if deployment.model.action_ids else ("ITEMS",):
                 if kind in group.features or kind not in group.meaning.schemas:
-                    items = _vocabulary(deployment, kind)
-                    assigned[_key(deployment, kind)] = items, group.features.get(kind)
+                    assigned[_key(deployment, kind)] = _ids(deployment, kind, group.features.get(kind))
         return assigned
 
     async def _tell_held(self) -> None:
@@ -337,23 +365,35 @@ class FeatureUpdater:
 
 
 def _made_tables(
-    assigned: Mapping[_Key, tuple[Vocabulary, Features | None]],
-    before: Mapping[_Key, _Table],
+    assigned: Mapping[_Key, _Ids],
+    before: Mapping[_Key, FilterTable],
     recent: Mapping[_Key, Sequence[tuple[str, StaticPart]]],
-) -> dict[_Key, _Table]:
+) -> dict[_Key, FilterTable]:
     made = {}
-    for key, (items, features) in assigned.items():
+    for key, ids in assigned.items():
         last = before.get(key)
-        if last is None:
-            last = _Table(items, features, FilterTable.of(items, features))
-        elif last.features is not features:
-            last = _Table(items, features, FilterTable.of(items, features, before=last.table, recent=recent[key]))
-        made[key] = last
+        made[key] = last if last is not None and ids.fits(last) else ids.bound(last, recent.get(key, ()))
     return made
+
+
+def _encoded(
+    assigned: Mapping[_Key, _Ids], tables: Mapping[_Key, FilterTable], before: Mapping[_Key, EncodedNewItems]
+) -> dict[_Key, EncodedNewItems]:
+    return {
+        key: encoded_new_items(ids.model, tables[key], before.get(key) or EncodedNewItems())
+        for key, ids in assigned.items()
+        if ids.new_ids is not None
+    }
 
 
 def _vocabulary(deployment: Deployment, dataset_type: str) -> Vocabulary:
     return deployment.model.items if dataset_type == "ITEMS" else deployment.model.actions
+
+
+def _ids(deployment: Deployment, dataset_type: str, features: Features | None) -> _Ids:
+    model = deployment.model
+    new_ids = model.new_items.ids if dataset_type == "ITEMS" else None
+    return _Ids(model, _vocabulary(deployment, dataset_type), new_ids, features)
 
 
 def _key(deployment: Deployment, dataset_type: str) -> _Key:

@@ -128,7 +128,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         pipeline, columns = deployment.pipeline, await self._columns(request.metadata_columns, deployment)
         item_ids = check_items(request.input_list, most=MAX_RESULTS_WITH_METADATA if columns else MAX_RANKED)
         user_id = check_user(request.user_id, required=pipeline.needs_user)
-        listed = ItemList.of_ids(item_ids, pipeline.model.items)
+        listed = ItemList.of_ids(item_ids, pipeline.model.items, new=pipeline.model.new_items.described_index)
         if (choice := FilterChoice.of(request.filter_arn, request.filter_values)) is not None:
             situation = Situation(deployment, Target.ITEM, user_id, listed=listed)
             listed = self._filters.keep(await self._filters.passing(choice, situation), situation)
@@ -194,7 +194,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
             for item in promotions
         ])  # fmt: skip
         candidates = (await self._filters.passing(sent.choice, situation)).candidates().without(left_out)
-        current = situation.deployment.model.items.index(situation.item_id) if situation.item_id else None
+        current = situation.deployment.model.item_index(situation.item_id) if situation.item_id else None
         if current is not None:
             candidates = candidates.without(current)
         return Promotion(sent.name, candidates, sent.percent / 100)

@@ -92,7 +92,10 @@ class Deployment:
         if assignment == self.assignment:
             return self
         pipeline = self.pipeline.with_events(event_type=assignment.event_type, event_rules=assignment.event_rules)
-        return Deployment(assignment, self.model, pipeline, _trending_list(assignment, self.model))
+        trending_list = self.trending_list
+        if assignment.event_type != self.assignment.event_type:
+            trending_list = _trending_list(assignment, self.model)
+        return Deployment(assignment, self.model, pipeline, trending_list)
 
 
 def _trending_list(assignment: Assignment, model: Model) -> TrendingList | None:
@@ -101,7 +104,7 @@ def _trending_list(assignment: Assignment, model: Model) -> TrendingList | None:
     return TrendingList(
         model.scorer,
         model.items,
-        n_items=len(model.item_ids),
+        new_ids=model.new_items.ids,
         dataset_group_arn=assignment.dataset_group_arn,
         event_type=assignment.event_type,
     )

@@ -1,30 +1,65 @@
-"""Keeps explorers up to date with what was shown to users: the more often, the less it is explored."""
+"""Keeps explorers up to date: with items that came after the model, with noise, and with what was shown to users."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Final
 
 from runtime_service.history import HistoryReader
 from runtime_service.serving.deployments import Deployment, DeploymentTable
 
-__all__ = ["count_impressions", "follow_impressions"]
+__all__ = ["ExplorerUpdater", "count_impressions"]
 
 #: Items looked up at a time; requests that wait are answered in between.
 _CHUNK = 256
+#: Seconds between two looks at new items, and between two counts of what was shown.
+_PAUSE_SECONDS, _COUNT_SECONDS = 1.0, 60.0
+#: How many times as long as drawing took the pause after it is at least.
+_PAUSE_FACTOR: Final = 50.0
 
 
-async def follow_impressions(table: DeploymentTable, histories: HistoryReader, *, pause_seconds: float) -> None:
-    """Count anew again and again, until cancelled.
+class ExplorerUpdater:
+    """Goes through the explorers of what is served; used on one event loop.
 
     Args:
         table: What is served.
         histories: Know what was shown.
-        pause_seconds: Time between two counts.
+        clock: Tells seconds.
     """
-    while True:
-        for deployment in table.all():
-            await count_impressions(deployment, histories)
-        await asyncio.sleep(pause_seconds)
+
+    def __init__(self, table: DeploymentTable, histories: HistoryReader, *, clock: Callable[[], float]) -> None:
+        self._table = table
+        self._histories = histories
+        self._clock = clock
+        self._counted = -_COUNT_SECONDS
+        #: By campaign when its noise is drawn again.
+        self._draws: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Keep explorers up to date until cancelled."""
+        while True:
+            await self.update()
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def update(self) -> None:
+        """Go through all explorers once."""
+        deployments, counts = list(self._table.all()), self._clock() - self._counted >= _COUNT_SECONDS
+        if counts:
+            self._counted = self._clock()
+        for deployment in deployments:
+            explorer, new_items = deployment.pipeline.explorer, deployment.model.new_items.current
+            if explorer is None:
+                continue
+            explorer.admit(new_items.items, created=new_items.created, vectors=new_items.vectors)
+            if counts:
+                await count_impressions(deployment, self._histories)
+            campaign = deployment.assignment.campaign_arn
+            if explorer.shares_noise and self._clock() >= self._draws.get(campaign, 0.0):
+                began = self._clock()
+                await asyncio.to_thread(explorer.redraw)
+                self._draws[campaign] = self._clock() + _PAUSE_FACTOR * (self._clock() - began)
+        self._draws = {arn: due for arn, due in self._draws.items() if self._table.find(arn) is not None}
 
 
 async def count_impressions(deployment: Deployment, histories: HistoryReader) -> None:
@@ -32,7 +67,7 @@ async def count_impressions(deployment: Deployment, histories: HistoryReader) ->
     explorer, model = deployment.pipeline.explorer, deployment.model
     if explorer is None:
         return
-    ids = [model.item_ids[item] for item in explorer.items.tolist()]
+    ids = [model.item_id(item) for item in explorer.items.tolist()]
     shown: list[int] = []
     for begin in range(0, len(ids), _CHUNK):
         group = deployment.assignment.dataset_group_arn

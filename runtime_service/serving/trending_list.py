@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from common.positions import Position
 from common.vocabulary import Vocabulary
+from inference.new_items import NewIds
 from inference.request import Trend
 from recipes.data.histories import ItemIndexes
 from recipes.ports import TrendScorer
@@ -45,8 +46,8 @@ class TrendingList:
 
     Args:
         scorer: Of the artifact.
-        items: Ids and indexes of the catalogue; what was sent of other items gets indexes behind them.
-        n_items: Size of the catalogue.
+        items: Ids and indexes of the model's items.
+        new_ids: Gives indexes to items that came after the model, which events name.
         dataset_group_arn: Whose events count.
         event_type: The only type that counts; None for all.
         now: Tells the present moment in seconds since 1970.
@@ -57,21 +58,20 @@ class TrendingList:
         scorer: TrendScorer,
         items: Vocabulary,
         *,
-        n_items: int,
+        new_ids: NewIds,
         dataset_group_arn: str,
         event_type: str | None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._n_items = n_items
         self._scorer = scorer
         self._items = items
+        self._new_ids = new_ids
         self._group = dataset_group_arn
         self._event_type = event_type
         self._now = now
         # Of items that were counted: a look-up in the vocabulary takes fifty times as long, and a request waits for it.
         self._indexes: dict[str, int] = {}
-        self._newer: dict[str, int] = {}
-        self._newer_ids: list[str] = []
+        self._held: set[str] = set()
         self._buckets: dict[int, _Bucket] = {}
         self._trend: Trend | None = None
         self._good_until = 0.0
@@ -103,16 +103,16 @@ class TrendingList:
         read_before = {bucket: read.last for bucket, read in self._buckets.items()}
         counted = reader.counts(self._group, first_bucket=self._scorer.first_bucket(now), read_positions=read_before)
         self._buckets = {counts.bucket: self._to_bucket(counts) for counts in counted}
-        self._forget_newer()
+        self._drop_unused()
         read = self._buckets.values()
         scores = self._scorer.trend(
             np.repeat(np.array(list(self._buckets), np.int64), [len(bucket.items) for bucket in read]),
             np.concatenate([np.empty(0, np.int32), *(bucket.items for bucket in read)]),
             np.concatenate([np.empty(0, np.int32), *(bucket.counts for bucket in read)]),
-            n_items=self._n_items + len(self._newer_ids),
+            n_items=self._new_ids.first + len(self._new_ids),
             now=now,
         )
-        return None if scores is None else Trend(scores, top_k(scores, MAX_RESULTS), tuple(self._newer_ids))
+        return None if scores is None else Trend(scores, top_k(scores, MAX_RESULTS))
 
     def _to_bucket(self, counts: BucketCounts) -> _Bucket:
         if counts.counters is None:
@@ -132,28 +132,20 @@ class TrendingList:
                 items.append(index)
                 times.append(one.count)
         # What nobody else uses cannot be among the items that rise most, and there may be any number of it.
-        for one in heapq.nlargest(_MAX_NEWER, unknown, key=lambda one: one.count):
-            items.append(self._newer_index(one.item_id))
-            times.append(one.count)
+        newest = heapq.nlargest(_MAX_NEWER, unknown, key=lambda one: one.count)
+        named = {one.item_id for one in newest}
+        self._new_ids.hold(named - self._held)
+        self._held |= named
+        for one in newest:
+            index = self._new_ids.index(one.item_id)
+            if index is not None:  # as many as may have one have one
+                items.append(index)
+                times.append(one.count)
         return _Bucket(counts.last, np.array(items, np.int32), np.array(times, np.int32))
 
-    def _newer_index(self, item_id: str) -> int:
-        index = self._newer.get(item_id)
-        if index is None:
-            index = self._newer[item_id] = self._n_items + len(self._newer_ids)
-            self._newer_ids.append(item_id)
-        return index
-
-    def _forget_newer(self) -> None:
-        """Give the indexes of items free that are unknown to the model and in no bucket any more."""
-        n_items = self._n_items
+    def _drop_unused(self) -> None:
+        """Hold ids no longer that are in no bucket any more."""
         used = np.unique(np.concatenate([np.empty(0, np.int32), *(read.items for read in self._buckets.values())]))
-        used = used[used >= n_items]
-        if len(used) == len(self._newer):
-            return
-        names = [self._newer_ids[index - n_items] for index in used.tolist()]
-        for bucket, read in self._buckets.items():
-            moved = np.where(read.items < n_items, read.items, n_items + np.searchsorted(used, read.items))
-            self._buckets[bucket] = read._replace(items=moved.astype(np.int32))
-        self._newer_ids = names
-        self._newer = {name: n_items + place for place, name in enumerate(names)}
+        named = {self._new_ids.id(index) for index in used[used >= self._new_ids.first].tolist()}
+        self._new_ids.drop(self._held - named)
+        self._held &= named

@@ -8,6 +8,7 @@ from common.positions import START
 from common.vocabulary import Vocabulary
 from inference.candidates import EVERYTHING
 from inference.model import Model
+from inference.new_items import NewItemList
 from inference.request import RecommendationRequest
 from inference.run import PipelineRun
 from inference.user_state import UserStates
@@ -31,6 +32,7 @@ def make_model(vectors, *, index=None, recipe):
         histories=no_histories,
         event_types={},
         watermark=START,
+        new_items=NewItemList.behind(len(names)),
     )
 
 
@@ -43,6 +45,7 @@ def make_run(
         request=request,
         model=model,
         users=UserStates(model, cache_users=0),
+        new_items=model.new_items.current,
         explorer=None,
         random=np.random.default_rng(1),
         state=state,

@@ -43,6 +43,15 @@ def test_everything_has_all_items_and_those_that_came_after_the_model():
     assert EVERYTHING.without(7).contains(np.array([7, N_ITEMS + 5], np.int32)).tolist() == [False, True]
 
 
+def test_list_has_new_items_that_something_is_known_of_behind_the_catalogue():
+    candidates = ItemList.of_ids(["c", "new", "a", "newer"], Vocabulary.build(["a", "b", "c"]), new={"newer": 7}.get)
+
+    assert candidates.items(3).tolist() == [2, 0]
+    assert candidates.count(3) == 2
+    assert candidates.items(8).tolist() == [2, 0, 7]
+    assert list(candidates.unknown_ids) == ["new"]
+
+
 def test_bitmap_has_nothing_that_came_after_the_model():
     candidates = bitmap({1, 2})
     assert candidates.contains(np.array([1, 3, N_ITEMS, N_ITEMS + 7], np.int32)).tolist() == [True, False, False, False]

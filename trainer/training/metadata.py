@@ -6,8 +6,6 @@ Personalize leaves them out of training.
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,14 +18,13 @@ from common.avro import AvroField
 from common.features import CategoriesColumn, FeatureSnapshot, NumbersColumn, TextsColumn
 from common.filters import NumberColumn, TextColumn
 from recipes.data.columns import NO_TIME, CategoricalColumn, Columns
+from recipes.data.texts import clean_text
 
-__all__ = ["MetadataTable", "clean_text", "places"]
+__all__ = ["MetadataTable", "places"]
 
 #: Share of rows that must have a text for a textual column to be used.
 _COMPLETE = 0.85
 _NUMERIC = frozenset({"int", "long", "float", "double"})
-#: A tag begins with a letter, `/` or `!`: "a < b" is text.
-_TAG = re.compile(r"<[a-zA-Z/!][^<>]*>")
 #: Row of an id that a snapshot does not have.
 _NO_ROW = -1
 Rows = NDArray[np.int64]
@@ -132,11 +129,6 @@ class MetadataTable:
         column = self.snapshot.columns[name]
         texts = (None if row == _NO_ROW else column.text(row) for row in rows.tolist())
         return tuple(None if text is None else clean_text(text) or None for text in texts)
-
-
-def clean_text(text: str) -> str:
-    """Strip tags and entities of HTML and fold blanks."""
-    return " ".join(html.unescape(_TAG.sub(" ", text)).split())
 
 
 def places(values: pl.Series, ids: pl.Series) -> pl.Series:

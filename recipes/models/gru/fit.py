@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from recipes.components.cold_start import CONTENT_SIZE
 from recipes.components.item_age import creation_times
 from recipes.components.item_features import ItemFeatures
+from recipes.components.new_items import learn_encoder
 from recipes.components.sequence_scorer import SequenceScorer
 from recipes.data.columns import Columns
 from recipes.data.counts import within_percentiles
@@ -19,7 +20,7 @@ from recipes.data.training_data import TrainingData
 from recipes.models.gru.config import GRUColdstartConfig, GRUConfig
 from recipes.models.gru.network import GRU
 from recipes.models.lsa.decomposition import learn_vectors
-from recipes.ports import FitProgress, ignore_progress
+from recipes.ports import FitProgress, LearntContent, ignore_progress
 from recipes.training.sequence_model import SequenceModel, SequenceState, extend_sequence_model, fit_sequence_model
 
 __all__ = ["GRUFitter", "cold_items", "make_coldstart_fitter", "make_metadata_fitter", "make_text_fitter"]
@@ -61,6 +62,7 @@ class GRUFitter:
         self._item_columns = item_columns
         self._cold_items = cold_items
         self._state: SequenceState | None = None
+        self._content: LearntContent | None = None
 
     def fit(self, data: TrainingData) -> SequenceScorer:
         """Learn from users whose histories are neither too short nor too long.
@@ -72,7 +74,7 @@ class GRUFitter:
         items = self._item_features(learnt)
         self._state = fit_sequence_model(self._model, learnt, items=items, progress=self._progress)
         self.report = self._state.report
-        return self._state.scorer
+        return self._with_encoder(self._state.scorer, learnt)
 
     def extend(self, data: TrainingData) -> SequenceScorer:
         """Continue on all of the data of such users.
@@ -82,7 +84,7 @@ class GRUFitter:
         """
         learnt = self._within_lengths(data)
         self._state = extend_sequence_model(self._model, self._state, learnt, progress=self._progress)
-        return self._state.scorer
+        return self._with_encoder(self._state.scorer, learnt)
 
     def _within_lengths(self, data: TrainingData) -> TrainingData:
         """Leave out the users with unusually short and long histories."""
@@ -100,11 +102,24 @@ class GRUFitter:
         columns = self._item_columns(data.items)
         if not columns:
             return None
-        _, content = learn_vectors(columns, n_rows=data.n_items, size=CONTENT_SIZE, seed=self._model.seed)
+        self._content = LearntContent(
+            *learn_vectors(columns, n_rows=data.n_items, size=CONTENT_SIZE, seed=self._model.seed)
+        )
+        content = self._content.vectors
         if not content.shape[1]:
             return None
         cold = np.zeros(data.n_items, bool) if self._cold_items is None else self._cold_items(data)
         return ItemFeatures(content, cold.astype(np.float32))
+
+    def _with_encoder(self, scorer: SequenceScorer, data: TrainingData) -> SequenceScorer:
+        """Let items that come after the training be known by their columns, where the recipe learns from columns.
+
+        The items' own vectors contain what columns say, so those of cold items are as they should be.
+        """
+        if self._item_columns is None:
+            return scorer
+        uses = np.bincount(data.interactions.item, minlength=data.n_items)
+        return scorer.with_encoder(learn_encoder(scorer, data, self._content, uses=uses, seed=self._model.seed))
 
 
 def make_metadata_fitter(config: GRUConfig, *, seed: int, progress: FitProgress = ignore_progress) -> GRUFitter:

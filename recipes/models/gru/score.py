@@ -97,13 +97,17 @@ def load(folder: Path) -> GRUScorer:
         CorruptArtifact: Files are missing, cannot be read or do not fit together.
     """
     saved = open_model(folder, PARAMETERS, number="max_length")
-    return GRUScorer(
-        saved.item_vectors,
-        saved.parameters,
-        max_length=saved.number,
-        score_fusion=saved.score_fusion,
-        sequential_rules=saved.sequential_rules,
-    ).with_tables(context=saved.context, user_features=saved.user_features)
+    return (
+        GRUScorer(
+            saved.item_vectors,
+            saved.parameters,
+            max_length=saved.number,
+            score_fusion=saved.score_fusion,
+            sequential_rules=saved.sequential_rules,
+        )
+        .with_tables(context=saved.context, user_features=saved.user_features)
+        .opened_from(folder)
+    )
 
 
 def _sigmoid(values: FloatArray) -> FloatArray:

@@ -26,7 +26,7 @@ from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.histories import FloatArray
 from recipes.data.sparse import SparseRows
 
-__all__ = ["FeatureSpace", "Words", "split_terms"]
+__all__ = ["FeatureSpace", "Numbers", "Words", "split_terms"]
 
 #: Rows that a category or a term must occur in: what occurs once says nothing of other items.
 _MIN_ROWS = 2
@@ -64,7 +64,7 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class _Numbers:
+class Numbers:
     """Features of a column of numbers: one for each knot, and one for a missing value.
 
     Attributes:
@@ -91,7 +91,7 @@ class FeatureSpace:
 
     categories: tuple[Words, ...]
     texts: tuple[Words, ...]
-    numbers: tuple[_Numbers, ...]
+    numbers: tuple[Numbers, ...]
     size: int
 
     @classmethod
@@ -166,11 +166,11 @@ def _learn_words(name: str, documents: Iterable[Sequence[str]], *, first: int, m
     return Words(name, places, weights, first)
 
 
-def _learn_numbers(name: str, values: NDArray[np.float64], *, first: int) -> _Numbers:
+def _learn_numbers(name: str, values: NDArray[np.float64], *, first: int) -> Numbers:
     """Place knots at the quantiles of float64 [n] that are numbers; one at 0 where none is."""
     finite = values[np.isfinite(values)]
     knots = np.unique(np.quantile(finite, np.linspace(0.0, 1.0, _KNOTS))) if len(finite) else np.zeros(1)
-    return _Numbers(name, knots, first)
+    return Numbers(name, knots, first)
 
 
 def _weigh(words: Words, documents: Iterable[Sequence[str]]) -> _Block:
@@ -191,7 +191,7 @@ def _weigh(words: Words, documents: Iterable[Sequence[str]]) -> _Block:
     return owners, at + words.first, values / lengths[owners]
 
 
-def _spread(numbers: _Numbers, values: NDArray[np.float64]) -> _Block:
+def _spread(numbers: Numbers, values: NDArray[np.float64]) -> _Block:
     """Divide each value between the two knots around it, by nearness."""
     knots, rows = numbers.knots, np.arange(len(values))
     finite = np.isfinite(values)

@@ -29,6 +29,8 @@ __all__ = ["LearntTexts", "scaled", "texts_of"]
 #: Bytes of a digest: enough that two texts never share one.
 _DIGEST: Final = 16
 _FIELDS: Final = "learnt_fields"
+#: Before the names of textual columns.
+_TEXT: Final = "texts."
 _ARRAYS: Final = ("learnt_projection", "learnt_centre", "learnt_weights", "learnt_digests", "learnt_ages")
 
 
@@ -73,7 +75,7 @@ class LearntTexts:
         Raises:
             InvalidInput: A field that was learnt from is not there any more, or too few items have it.
         """
-        fields = [words.column for words in self.content.space.texts]
+        fields = self._fields()
         present = texts_of(items).textual
         if lacking := sorted(set(fields) - present.keys()):
             raise invalid("items", got=f"no {', '.join(lacking)}", want="all fields that the version has learnt from")
@@ -87,6 +89,17 @@ class LearntTexts:
         changed = {field: tuple(values[row] for row in other) for field, values in texts.textual.items()}
         made[other] = scaled(self.content.of(Columns(textual=changed), n_rows=len(other)))
         return replace(self, digests=digests), made
+
+    def text_names(self) -> list[str]:
+        """Return the names of the textual columns that were learnt from."""
+        return [field.removeprefix(_TEXT) for field in self._fields() if field.startswith(_TEXT)]
+
+    def encode(self, items: Columns, *, n_rows: int) -> FloatArray:
+        """Return the vectors of some items by their names and texts: float32 [n_rows, c], of length 1 or 0."""
+        return scaled(self.content.of(_as_texts(items), n_rows=n_rows))
+
+    def _fields(self) -> list[str]:
+        return [words.column for words in self.content.space.texts]
 
     def save(self, folder: Path) -> None:
         """Write everything into an existing folder."""
@@ -135,7 +148,12 @@ def texts_of(items: Columns) -> Columns:
         raise invalid("items", got="no names", want="an Items dataset with a field of the attribute itemName")
     if not items.textual:
         raise invalid("items", got="no texts", want="a textual field that at least 85% of the items have")
-    return Columns(textual={"names": items.names, **{f"texts.{key}": text for key, text in items.textual.items()}})
+    return _as_texts(items)
+
+
+def _as_texts(items: Columns) -> Columns:
+    names = {} if items.names is None else {"names": items.names}
+    return Columns(textual={**names, **{f"{_TEXT}{key}": text for key, text in items.textual.items()}})
 
 
 def _terms(words: Words) -> list[str]:

@@ -7,6 +7,8 @@ the query: score = cosine + f * freshness + p * popularity, with f and p from 0 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,13 +17,14 @@ from numpy.typing import NDArray
 
 from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact, invalid
-from recipes.data.histories import FloatArray, Histories, History
+from recipes.data.columns import NO_TIME, Columns
+from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
 from recipes.data.training_data import TrainingData
 from recipes.models.lsa.freshness import created_between, freshness
 from recipes.models.lsa.learnt_texts import LearntTexts
-from recipes.ports import ScoreDelta
+from recipes.ports import ContentColumns, EncodedItems, ScoreDelta
 
-__all__ = ["EXTRA", "LSAScorer", "load"]
+__all__ = ["EXTRA", "LSAScorer", "TextEncoder", "load"]
 
 #: Coordinates behind those of the text.
 EXTRA = 2
@@ -29,6 +32,32 @@ EXTRA = 2
 _LAST = 1e6
 #: Weight of freshness where the history has no text and popularity decides.
 _TIE = 2.0**-10
+
+
+@dataclass(frozen=True, slots=True)
+class TextEncoder:
+    """Makes vectors of items that came after the training by their texts; a `recipes.ports.NewItemEncoder`.
+
+    Attributes:
+        learnt: Of the training.
+    """
+
+    learnt: LearntTexts
+
+    @property
+    def columns(self) -> ContentColumns:
+        """The texts that are read."""
+        return ContentColumns(textual=self.learnt.text_names(), names=True)
+
+    def encode(self, columns: Columns, *, n_rows: int) -> EncodedItems:
+        """Make the vectors of some items, as new as they were created by the training's times, and of no popularity."""
+        newest = int(self.learnt.ages[1])
+        created = np.full(n_rows, newest) if columns.created is None else columns.created
+        texts = self.learnt.encode(columns, n_rows=n_rows)
+        vectors = np.zeros((n_rows, texts.shape[1] + EXTRA), np.float32)
+        vectors[:, :-EXTRA] = texts
+        vectors[:, -EXTRA] = freshness(np.where(created == NO_TIME, newest, created), self.learnt.ages)
+        return EncodedItems(vectors, (texts != 0.0).any(axis=1, keepdims=False).reshape(n_rows))
 
 
 class LSAScorer:
@@ -52,11 +81,22 @@ class LSAScorer:
     ) -> None:
         self.item_vectors = item_vectors
         self._learnt = learnt
+        self._new_vectors = np.empty((0, item_vectors.shape[1]), np.float32)
         self._influence = np.array([freshness, popularity], np.float32)
 
     def influenced(self, *, freshness: float, popularity: float) -> LSAScorer:
         """Return the same items with other weights."""
         return LSAScorer(self.item_vectors, freshness=freshness, popularity=popularity, learnt=self._learnt)
+
+    def new_item_encoder(self) -> TextEncoder | None:
+        """Return what makes vectors of items that came after the training; None for artifacts of early releases."""
+        return None if self._learnt is None else TextEncoder(self._learnt())
+
+    def with_new_items(self, vectors: FloatArray) -> LSAScorer:
+        """Return the same model that finds what is like new items too; see `recipes.ports.EncodesNewItems`."""
+        changed = copy(self)
+        changed._new_vectors = vectors  # noqa: SLF001 - one's own copy
+        return changed
 
     def updated(
         self,
@@ -86,9 +126,11 @@ class LSAScorer:
 
     def embed_history(self, history: History) -> FloatArray:
         """Return the mean text of the history's different items: float32 [c + 2]; popular items for none."""
-        items = np.unique(history.in_catalogue(len(self.item_vectors)).items)
+        n_items = len(self.item_vectors)
+        items: ItemIndexes = np.unique(history.in_catalogue(n_items + len(self._new_vectors)).items)
         query = np.zeros(self.item_vectors.shape[1], np.float32)
-        query[:-EXTRA] = self.item_vectors[items, :-EXTRA].sum(axis=0)
+        query[:-EXTRA] = self.item_vectors[items[items < n_items], :-EXTRA].sum(axis=0)
+        query[:-EXTRA] += self._new_vectors[items[items >= n_items] - n_items, :-EXTRA].sum(axis=0)
         length = np.linalg.norm(query)
         if length == 0.0:
             query[-EXTRA:] = (_TIE, 1.0)

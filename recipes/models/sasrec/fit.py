@@ -6,14 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from recipes.components.cold_start import CONTENT_SIZE, predict_cold_vectors_of
+from recipes.components.cold_start import CONTENT_SIZE
 from recipes.components.sequence_scorer import SequenceScorer
-from recipes.data.histories import FloatArray
 from recipes.data.training_data import TrainingData
 from recipes.models.lsa.decomposition import learn_vectors
 from recipes.models.sasrec.config import SASRecConfig
 from recipes.models.sasrec.network import SASRec
-from recipes.ports import FitProgress, ignore_progress
+from recipes.ports import FitProgress, LearntContent, ignore_progress
 from recipes.training.sequence_model import SequenceModel, SequenceState, extend_sequence_model, fit_sequence_model
 
 __all__ = ["SASRecFitter"]
@@ -35,7 +34,7 @@ class SASRecFitter:
         )
         self._progress = progress
         self._state: SequenceState | None = None
-        self._content: FloatArray | None = None
+        self._content: LearntContent | None = None
 
     def fit(self, data: TrainingData) -> SequenceScorer:
         """Learn from the data; the last items of the validation users are used to decide when to stop.
@@ -58,10 +57,9 @@ class SASRecFitter:
 
     def _with_cold_items(self, scorer: SequenceScorer, data: TrainingData) -> SequenceScorer:
         """Give items that hardly anybody used the vectors that their columns predict; see `components.cold_start`."""
-        if not data.items:
-            return scorer
-        if self._content is None:
-            _, self._content = learn_vectors(data.items, n_rows=data.n_items, size=CONTENT_SIZE, seed=self._model.seed)
+        seed = self._model.seed
+        if self._content is None and data.items:
+            learnt = learn_vectors(data.items, n_rows=data.n_items, size=CONTENT_SIZE, seed=seed)
+            self._content = LearntContent(*learnt)
         uses = np.bincount(data.interactions.item, minlength=data.n_items)
-        scorer.item_vectors = predict_cold_vectors_of(scorer, data, self._content, uses=uses, seed=self._model.seed)
-        return scorer
+        return scorer.with_cold_items(data, self._content, uses=uses, seed=seed)

@@ -150,13 +150,17 @@ def load(folder: Path) -> SASRecScorer:
     width, heads = saved.item_vectors.shape[1] - 1, saved.number
     if heads < 1 or width % heads:
         raise CorruptArtifact(f"`heads.npy`: got {heads}, want a divisor of the width {width}")
-    return SASRecScorer(
-        saved.item_vectors,
-        saved.parameters,
-        heads=heads,
-        score_fusion=saved.score_fusion,
-        sequential_rules=saved.sequential_rules,
-    ).with_tables(context=saved.context, user_features=saved.user_features)
+    return (
+        SASRecScorer(
+            saved.item_vectors,
+            saved.parameters,
+            heads=heads,
+            score_fusion=saved.score_fusion,
+            sequential_rules=saved.sequential_rules,
+        )
+        .with_tables(context=saved.context, user_features=saved.user_features)
+        .opened_from(folder)
+    )
 
 
 def _forward(block: _Block, hidden: FloatArray) -> FloatArray:

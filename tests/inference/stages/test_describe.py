@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from inference.candidates import ItemList
-from inference.request import Trend
 from inference.stages.describe import describe
 from inference.user_state import UserState
 from recipes.ports import ScoreDelta
@@ -16,8 +15,9 @@ VECTORS = np.ones((4, 1), np.float32)
 STATE = UserState(np.ones(1, np.float32), ScoreDelta.nothing())
 
 
-def described(items, shares, reasons=None, promoted=None, **members):
+def described(items, shares, reasons=None, promoted=None, new=(), **members):
     run = make_run(VECTORS, STATE, **members)
+    run.model.new_items.ids.add(new)
     run.items, run.shares = np.array(items, np.int32), np.array(shares, np.float32)
     run.reasons.update(reasons or {})
     run.promoted.update(promoted or {})
@@ -62,8 +62,7 @@ def test_columns_are_of_the_items_in_their_order():
 
 
 def test_items_that_came_after_the_model_have_names_and_columns():
-    trend = Trend(np.zeros(6, np.float32), np.array([5, 0], np.int32), ("new-1", "new-2"))
-    result = described([5, 0], [0.0, 0.0], trend=trend, columns={"GENRE": lambda item_id: f"of {item_id}"})
+    result = described([5, 0], [0.0, 0.0], new=["new-1", "new-2"], columns={"GENRE": lambda item_id: f"of {item_id}"})
     assert result.item_ids == ["new-2", "item-0000"]
     assert result.columns == {"GENRE": ["of new-2", "of item-0000"]}
 

@@ -26,6 +26,8 @@ from tests.runtime_service.world import N_ITEMS, item, user
 DAY = 86_400
 #: New items of the lower half; a user of the upper half never gets them otherwise.
 NEW = [2, 5, 7]
+#: Few new items are explored alike whoever asks.
+ANYBODY = np.zeros(2, np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def first(pipeline, limit=10):
 
 def test_an_artifact_of_items_that_are_all_new_explores_nothing(plain):
     assert plain.ages is not None
-    assert Pipeline.make(plain).explorer is None
+    assert not len(Pipeline.make(plain).explorer.items)
 
 
 def test_the_weight_decides_how_many_new_items_come_first(plain):
@@ -75,7 +77,7 @@ def test_the_weight_decides_how_many_new_items_come_first(plain):
 
 def test_items_beyond_the_cut_off_are_not_explored(plain):
     model = aged(plain)
-    assert pipeline_of(model, weight=1.0, days=0.5).explorer is None
+    assert not len(pipeline_of(model, weight=1.0, days=0.5).explorer.items)
     assert pipeline_of(model, weight=1.0, days=1.0).explorer.items.tolist() == NEW
 
 
@@ -92,7 +94,7 @@ def test_a_new_item_that_nobody_saw_reaches_the_best_one_of_a_typical_user_at_we
 
 def test_noise_varies_the_order_of_items_that_are_equally_new(plain):
     pipeline = pipeline_of(aged(plain), weight=1.0)
-    drawn = np.array([pipeline.explorer.bonus().values for _ in range(200)])
+    drawn = np.array([pipeline.explorer.bonus(ANYBODY).values for _ in range(200)])
     assert drawn.std(axis=0) == pytest.approx(0.1 * drawn.mean(axis=0), rel=0.25)
     assert len({tuple(np.argsort(values)) for values in drawn}) > 1
 
@@ -128,7 +130,7 @@ def test_items_that_were_shown_lose_their_bonus(plain):
     assert isinstance(explorer, UcbExploration)
     fresh = explorer.score_gap
     explorer.note([0, 3, 99])
-    means = np.mean([explorer.bonus().values for _ in range(400)], axis=0)
+    means = np.mean([explorer.bonus(ANYBODY).values for _ in range(400)], axis=0)
     assert means == pytest.approx([fresh, fresh / 2, fresh / 10], rel=0.05)
 
 
@@ -169,5 +171,8 @@ def test_new_items_that_may_not_be_returned_are_not_put_in(plain):
 
 def test_nobody_is_explored_without_users():
     ages = ItemAges(np.array([0, 400 * DAY]), np.zeros(2, np.int64), 400 * DAY)
-    explorer = make_explorer("configured", ages, ExplorationSettings(), scores_of=np.zeros, n_users=0)
-    assert explorer.bonus().values.tolist() == [0.0]
+    nobody, vectors = np.empty((0, 2), np.float32), np.ones((2, 2), np.float32)
+    explorer = make_explorer(
+        "configured", ages, ExplorationSettings(), scores_of=np.zeros, user_vectors=nobody, item_vectors=vectors
+    )
+    assert explorer.bonus(ANYBODY).values.tolist() == [0.0]

@@ -12,6 +12,7 @@ from inference.stages.filter import keep_best
 from inference.stages.retrieve import Retrieve
 from inference.stages.score import score, score_all
 from inference.user_state import UserState
+from recipes.components.exploration import Bonus
 from recipes.ports import ScoreDelta
 from recipes.retrieval.annoy import AnnoyIndex
 from tests.inference.runs import make_run
@@ -195,7 +196,8 @@ def test_one_item_less_costs_no_place(state, thorough_index):
 
 
 def test_bonus_counts_with_an_index_and_without(state, thorough_index):
-    bonus = ScoreDelta(np.array([11, 1500, 2999], np.int32), np.array([50.0, 40.0, -60.0], np.float32))
+    items = np.array([11, 1500, 2999], np.int32)
+    bonus = Bonus(items, np.array([50.0, 40.0, -60.0], np.float32), items)
     for index in (None, thorough_index):
         assert find(state, index=index, bonus=bonus).items[:2].tolist() == [11, 1500]
 

@@ -23,7 +23,8 @@ def trending(tmp_path_factory):
 
 
 def ask(pipeline, *, best=3, **members):
-    trend = Trend(RISING, np.argsort(-RISING)[:best].astype(np.int32), ("brand-new",))
+    pipeline.model.new_items.ids.add(["brand-new"])
+    trend = Trend(RISING, np.argsort(-RISING)[:best].astype(np.int32))
     return pipeline.run(RecommendationRequest(**{"limit": 3, "trend": trend, **members})).item_ids
 
 
@@ -42,6 +43,14 @@ def test_what_may_be_returned_of_a_trend_is_found_behind_its_first_places(trendi
     allowed[passing] = True
 
     assert ask(trending, candidates=Bitmap(allowed)) == [item(one) for one in sorted(passing, reverse=True)[:3]]
+
+
+def test_a_new_item_is_in_a_trend_where_a_filter_lets_it_pass(trending):
+    allowed = np.zeros(N_ITEMS + 1, bool)
+    allowed[[3, N_ITEMS]] = True
+
+    assert ask(trending, candidates=Bitmap(allowed)) == ["brand-new", item(3)]
+    assert ask(trending, candidates=Bitmap(allowed[:N_ITEMS])) == [item(3)]
 
 
 def test_scores_of_a_trend_are_left_as_they_are(trending):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from recipes.catalog import get_recipe
-from recipes.components.cold_start import predict_cold_vectors
+from recipes.components.cold_start import fit_cold_map, with_cold_items
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.evaluation.ranking import top_items
 from recipes.registry import make_fitter, read_config
@@ -35,7 +35,8 @@ def completed(vectors):
     queries = np.random.default_rng(5).standard_normal((20, 8)).astype(np.float32)
     scores = queries @ vectors.T
     scores[:, 0] = np.nan
-    return predict_cold_vectors(vectors, content(), uses=USES, queries=queries, scores=scores)
+    cold_map = fit_cold_map(vectors, content(), uses=USES, queries=queries, scores=scores)
+    return with_cold_items(vectors, content(), cold_map, uses=USES)
 
 
 def test_items_without_uses_are_put_among_their_kind():
@@ -62,8 +63,9 @@ def test_items_with_few_uses_are_moved_part_of_the_way_and_others_not_at_all():
 def test_without_cold_items_the_array_is_the_same():
     vectors = learnt()
     observed = {"queries": np.ones((1, 8), np.float32), "scores": np.ones((1, 44), np.float32)}
-    assert predict_cold_vectors(vectors, content(), uses=np.full(44, 5), **observed) is vectors
-    assert predict_cold_vectors(vectors, np.zeros((44, 0), np.float32), uses=USES, **observed) is vectors
+    cold_map = fit_cold_map(vectors, content(), uses=USES, **observed)
+    assert with_cold_items(vectors, content(), cold_map, uses=np.full(44, 5)) is vectors
+    assert with_cold_items(vectors, np.zeros((44, 4), np.float32), cold_map, uses=USES) is vectors
 
 
 def shelved(data, extra=0):

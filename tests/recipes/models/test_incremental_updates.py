@@ -11,7 +11,7 @@ from recipes.components.sequential_rules import SequentialRules
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.histories import Histories, History
 from recipes.models.lsa.decomposition import learn_vectors
-from recipes.ports import SupportsIncrementalUpdate
+from recipes.ports import LearntContent, SupportsIncrementalUpdate
 from recipes.registry import make_fitter, open_scorer, read_config
 from recipes.retrieval.top_k import top_k
 from tests.recipes.suite import N_ITEMS, RING, make_data, ring_walks, walk
@@ -117,7 +117,7 @@ def now(items=None):
 
 def test_columns_put_new_items_among_their_kind_and_leave_the_others(scorer, updated):
     data = now(rings_of_items())
-    _, content = learn_vectors(data.items, n_rows=data.n_items, size=CONTENT_SIZE, seed=1)
+    content = LearntContent(*learn_vectors(data.items, n_rows=data.n_items, size=CONTENT_SIZE, seed=1))
     vectors = scorer.updated(BEFORE, data, content=content, seed=1).item_vectors
 
     assert vectors[BEFORE >= 0].tobytes() == updated.item_vectors[BEFORE >= 0].tobytes()
@@ -131,6 +131,7 @@ def test_columns_put_new_items_among_their_kind_and_leave_the_others(scorer, upd
 def test_contents_of_known_items_alone_change_nothing(scorer):
     """Nothing is predicted where no item is new, however much the columns say."""
     data = ring_walks()
-    content = np.eye(N_ITEMS, dtype=np.float32)
+    names = CategoricalColumn.of_values([(f"ring {item // RING}",) for item in range(N_ITEMS)])
+    content = LearntContent(*learn_vectors(Columns(categorical={"RING": names}), n_rows=N_ITEMS, size=9, seed=1))
     same = scorer.updated(np.arange(N_ITEMS), data, content=content, seed=1)
     assert same.item_vectors.tobytes() == scorer.item_vectors.tobytes()

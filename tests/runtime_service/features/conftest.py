@@ -16,6 +16,7 @@ from common.recommendation_ids import RecommendationIds
 from common.rpc import from_rpc_error
 from common.testing import serving, wait_until
 from inference.model import Model, ModelLoader
+from inference.new_items import NewItemList
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
 from recipes.catalog import RECIPES
@@ -44,14 +45,22 @@ class Running:
     stub: RuntimeServiceStub
     held: list = field(default_factory=list)
     numbers: Any = field(default_factory=lambda: count(1))
+    new_items: dict[tuple[int, str], NewItemList] = field(default_factory=dict)
 
     def serve(self, model: str, group: str, *, recipe: str = "", **members) -> str:
         """Let a campaign of its own serve a model, as that of a recipe if one is named, and return its name."""
         name = f"c{next(self.numbers)}"
         made = replace(assignment(name), dataset_group_arn=group, **members)
-        served = replace(self.models[model], recipe=RECIPES[recipe]) if recipe else self.models[model]
+        loaded = self.model(model, group)
+        served = replace(loaded, recipe=RECIPES[recipe]) if recipe else loaded
         self._on_loop(lambda: self.deployments.serve(Deployment.make(made, served, cache_users=10)))
         return name
+
+    def model(self, name: str, group: str) -> Model:
+        """Return a model as if it had been trained in a group: items that come after it are its group's."""
+        loaded = self.models[name]
+        new_items = self.new_items.setdefault((id(loaded.items), group), NewItemList.behind(len(loaded.items)))
+        return replace(loaded, new_items=new_items)
 
     def assign(self, *groups) -> None:
         """Follow these groups alone, and wait until they are prepared."""

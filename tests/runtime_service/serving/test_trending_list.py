@@ -11,6 +11,7 @@ import pytest
 
 from common.positions import LEGACY_EPOCH, Position
 from inference.model import ModelLoader
+from inference.new_items import NewIds
 from inference.request import RecommendationRequest
 from recipes.data.training_data import Interactions, TrainingData
 from recipes.models.trending.config import TrendingConfig
@@ -161,17 +162,17 @@ class Names:
         return {"a": 0, "b": 1}.get(item_id)
 
 
-def ids(trend):
-    return [["a", "b", *trend.new_item_ids][index] for index in trend.best]
+def ids(trend, new_ids):
+    return ["ab"[index] if index < 2 else new_ids.id(index) for index in trend.best.tolist()]
 
 
 @pytest.fixture
 def listed(trend, history_folder):
     """Ask for the list at some moment; all questions are to one campaign."""
-    moment = [NOW]
+    moment, new_ids = [NOW], NewIds(2)
     lists = {
         event_type: TrendingList(
-            trend, Names(), n_items=2, dataset_group_arn=GROUP, event_type=event_type, now=lambda: moment[0]
+            trend, Names(), new_ids=new_ids, dataset_group_arn=GROUP, event_type=event_type, now=lambda: moment[0]
         )
         for event_type in (None, "buy")
     }
@@ -180,9 +181,9 @@ def listed(trend, history_folder):
         moment[0] = NOW + later
         with closing(LmdbHistoryReader(history_folder)) as reader:
             made = asyncio.run(lists[event_type].current(reader))
-        return made and ids(made)[:limit]
+        return made and ids(made, new_ids)[:limit]
 
-    ask.unknown = lambda: len(lists[None]._newer)
+    ask.new_ids = new_ids
     return ask
 
 
@@ -213,10 +214,10 @@ def test_of_many_items_that_nobody_knows_few_count_and_they_are_forgotten_with_t
     write(*(event(offset, "new", user=f"u{offset}") for offset in range(4001, 4010)))
 
     assert listed()[0] == "new"
-    assert listed.unknown() == 500
+    assert len(listed.new_ids) == 500
 
     assert listed(later=DAY) is None
-    assert listed.unknown() == 0
+    assert listed.new_ids.index("new") is None
 
 
 def test_items_that_nobody_knows_keep_their_names_when_others_are_forgotten(write, listed, trend):
@@ -224,10 +225,12 @@ def test_items_that_nobody_knows_keep_their_names_when_others_are_forgotten(writ
     write(*(event(offset, f"old-{offset % 3}", user=f"u{offset}", ago=oldest) for offset in range(1, 10)))
     write(*(event(offset, "new", user=f"u{offset}") for offset in range(10, 20)))
     assert listed()[0] == "new"
-    assert listed.unknown() == 4
+    assert len(listed.new_ids) == 4
+    index = listed.new_ids.index("new")
 
     assert listed(later=BUCKET_SECONDS)[0] == "new"
-    assert listed.unknown() == 1
+    assert listed.new_ids.index("new") == index
+    assert listed.new_ids.index("old-1") is None
 
 
 class HeldReader(LmdbHistoryReader):
@@ -246,7 +249,8 @@ class HeldReader(LmdbHistoryReader):
 
 def test_a_list_is_made_once_for_all_who_wait_while_the_event_loop_goes_on(write, trend, history_folder):
     write(*(event(offset, "new", user=f"u{offset}") for offset in range(1, 10)))
-    live = TrendingList(trend, Names(), n_items=2, dataset_group_arn=GROUP, event_type=None, now=lambda: NOW)
+    new_ids = NewIds(2)
+    live = TrendingList(trend, Names(), new_ids=new_ids, dataset_group_arn=GROUP, event_type=None, now=lambda: NOW)
 
     async def ask_at_once(reader):
         impatient, *others = [asyncio.create_task(live.current(reader)) for _ in range(3)]
@@ -259,7 +263,7 @@ def test_a_list_is_made_once_for_all_who_wait_while_the_event_loop_goes_on(write
         trends = asyncio.run(ask_at_once(reader))
         assert reader.n_calls == 1
 
-    assert [ids(made) for made in trends] == [["new", "a", "b"]] * 2
+    assert [ids(made, new_ids) for made in trends] == [["new", "a", "b"]] * 2
 
 
 def test_what_rose_an_interval_ago_falls(write, listed):

@@ -16,10 +16,11 @@ from common.features.writer import write_features
 from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 from protos.tailorbird.storage.v1.feature_manifest_pb2 import FeatureManifest
 from recipes.data.columns import NO_TIME
+from recipes.data.texts import clean_text
 from tests.control_plane.world import avro, column
 from tests.trainer.place import HEADERS, training_columns, walks
 from trainer.training.loading import load
-from trainer.training.metadata import MetadataTable, clean_text
+from trainer.training.metadata import MetadataTable
 from trainer.training.snapshot import take_snapshot
 from trainer.training.spec import TrainingSpec
 

@@ -16,9 +16,9 @@ from common.errors import invalid
 from common.vocabulary import Vocabulary
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from recipes.components.cold_start import CONTENT_SIZE
-from recipes.data.histories import FloatArray, Histories, ItemIndexes
+from recipes.data.histories import Histories
 from recipes.models.lsa.decomposition import learn_vectors
-from recipes.ports import SupportsIncrementalUpdate
+from recipes.ports import LearntContent, SupportsIncrementalUpdate
 from recipes.registry import open_scorer
 from trainer.training.artifact_writer import write_index
 from trainer.training.loading import LoadedData, load
@@ -60,22 +60,17 @@ class IncrementalUpdateSteps(ItemExport):
         if not isinstance(scorer, SupportsIncrementalUpdate):
             raise invalid("trainingMode", got="UPDATE", want=f"FULL: {base.manifest.recipe} knows no other")
         before = Vocabulary.load(base.folder, "items").indexes(loaded.items.ids(range(len(loaded.items))))
-        content = self.read_columns(loaded, before)
+        content = self.read_columns(loaded)
         updated = scorer.updated(before.astype(np.int64), loaded.data, content=content, seed=spec.seed)
         return apply_objective(updated, loaded, spec)
 
-    def read_columns(self, loaded: LoadedData, before: ItemIndexes) -> FloatArray | None:
-        """Return what columns say of the items, float32 [n_items, c]; None where no item is new, or without columns.
-
-        Args:
-            loaded: The snapshot.
-            before: int32 [n_items], the index that each item had, -1 for new items.
-        """
+    def read_columns(self, loaded: LoadedData) -> LearntContent | None:
+        """Return what columns say of the items; None without columns."""
         data = loaded.data
-        if not data.items or (before >= 0).all():
+        if not data.items:
             return None
-        _, content = learn_vectors(data.items, n_rows=data.n_items, size=CONTENT_SIZE, seed=self._training.spec.seed)
-        return content
+        seed = self._training.spec.seed
+        return LearntContent(*learn_vectors(data.items, n_rows=data.n_items, size=CONTENT_SIZE, seed=seed))
 
     def index(self, model: ItemModel, split: Histories, folder: Path) -> manifest_pb2.IndexCalibration:
         """Measure the index by everybody: nobody is held out."""

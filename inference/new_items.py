@@ -1,0 +1,222 @@
+"""Items that came after a model was trained: their indexes behind those of the model, and what is known of them now.
+
+An id that was given an index keeps it for as long as the model is loaded, so that whoever works with indexes, such as a
+filter or a list of trends that was made a moment ago, never means another item by one. What is known of the items is
+made aside and put in place whole.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recipes.components.cluster_lists import ClusterLists
+from recipes.data.histories import FloatArray, ItemIndexes
+from recipes.ports import EncodesNewItems, ItemScorer
+
+__all__ = ["MAX_HELD", "MAX_NEW_ITEMS", "NewIds", "NewItemList", "NewItems"]
+
+#: New items of a model at most; those that come later wait for the next training.
+MAX_NEW_ITEMS: Final = 100_000
+#: Beside them, ids at most that only events name.
+MAX_HELD: Final = 20_000
+#: Items of each list of those that suit users of a kind.
+_LISTED: Final = 1_024
+
+
+class NewIds:
+    """Gives ids indexes, in the order of their coming; used by any thread.
+
+    Those of items that were put or imported are for good. Ids that only events name can be made up by anybody, so that
+    theirs are for as long as somebody holds them, and are given to other ids a while later.
+
+    Args:
+        first: The first index, which is the number of the model's items.
+        most: Ids at most of items that were put or imported.
+        most_held: The same of those that only events named.
+    """
+
+    def __init__(self, first: int, *, most: int = MAX_NEW_ITEMS, most_held: int = MAX_HELD) -> None:
+        self.first = first
+        self._left, self._left_held = most, most_held
+        self._ids: list[str] = []
+        self._indexes: dict[str, int] = {}
+        self._holders: dict[str, int] = {}
+        self._dropped: list[int] = []
+        self._free: list[int] = []
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, ids: Iterable[str]) -> None:
+        """Give ids of items that were put or imported their indexes, until there are as many as there may be.
+
+        Args:
+            ids: None of them an item of the model.
+        """
+        with self._lock:
+            for item_id in ids:
+                if self._holders.pop(item_id, 0):
+                    self._left_held += 1
+                    self._left -= 1
+                elif item_id not in self._indexes and self._left > 0:
+                    self._left -= 1
+                    self._append(item_id)
+
+    def hold(self, ids: Iterable[str]) -> None:
+        """Give ids that events name indexes, as long as there is room, until `drop` is called as often.
+
+        Args:
+            ids: All different, none of them an item of the model.
+        """
+        with self._lock:
+            for item_id in ids:
+                if item_id in self._holders:
+                    self._holders[item_id] += 1
+                elif item_id not in self._indexes and self._left_held > 0:
+                    self._left_held -= 1
+                    self._holders[item_id] = 1
+                    if not self._free:
+                        self._append(item_id)
+                        continue
+                    index = self._free.pop()
+                    self._ids[index - self.first] = item_id
+                    self._indexes[item_id] = index
+
+    def drop(self, ids: Iterable[str]) -> None:
+        """Hold ids no longer. Indexes of what nobody holds are used again after the next call, when nobody has them."""
+        with self._lock:
+            self._free += self._dropped
+            self._dropped = []
+            for item_id in ids:
+                holders = self._holders.get(item_id, 0)
+                if holders == 1:
+                    del self._holders[item_id]
+                    self._dropped.append(self._indexes.pop(item_id))
+                    self._left_held += 1
+                elif holders:
+                    self._holders[item_id] = holders - 1
+
+    def index(self, item_id: str) -> int | None:
+        """Return the index of an id; None for one that has none."""
+        return self._indexes.get(item_id)
+
+    def id(self, index: int) -> str:
+        """Return the id of an index from `first` on."""
+        return self._ids[index - self.first]
+
+    def ids(self, begin: int = 0) -> Sequence[str]:
+        """Return the ids that there are now, by their indexes, from the one at a place on."""
+        return self._ids[begin:]
+
+    def _append(self, item_id: str) -> None:
+        # The id first: who finds an index can ask for its id.
+        self._ids.append(item_id)
+        self._indexes[item_id] = self.first + len(self._ids) - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewItems:
+    """What is known of the new items of a model at a moment.
+
+    Attributes:
+        items: int32 [m], their indexes: ascending, each id's that has columns.
+        vectors: float32 [m, d], in the space of the model's own.
+        described: bool [m], whether its columns say anything of it.
+        created: int64 [m], seconds since 1970; `NO_TIME` where that is not known.
+        lists: By kinds of users the items that suit them, where there are too many to score each; else None.
+    """
+
+    #: Where there are more items, a request looks at lists of them.
+    SCANNED: ClassVar[int] = 4_096
+
+    items: ItemIndexes
+    vectors: FloatArray
+    described: NDArray[np.bool_]
+    created: NDArray[np.int64]
+    lists: ClusterLists | None = None
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return no items."""
+        nothing = np.empty(0, np.int64)
+        return cls(nothing.astype(np.int32), np.empty((0, 0), np.float32), nothing.astype(bool), nothing)
+
+    @classmethod
+    def of(
+        cls,
+        items: ItemIndexes,
+        *,
+        vectors: FloatArray,
+        described: NDArray[np.bool_],
+        created: NDArray[np.int64],
+        clusters: ClusterLists | None,
+    ) -> Self:
+        """Put together what is known, with lists where there are many.
+
+        Args:
+            items: int32 [m], ascending.
+            vectors: float32 [m, d].
+            described: bool [m].
+            created: int64 [m].
+            clusters: Kinds of users; None for no more than `SCANNED` items.
+        """
+        lists = None if clusters is None else clusters.ranked(vectors, limit=_LISTED)
+        return cls(items, vectors, described, created, lists)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def places(self, items: ItemIndexes) -> NDArray[np.int64]:
+        """Return the places of some items here, int64 [k]; -1 for those that are not here."""
+        if not len(self.items):
+            return np.full(len(items), -1, np.int64)
+        places = np.minimum(self.items.searchsorted(items), len(self.items) - 1)
+        return np.where(self.items[places] == items, places, -1)
+
+
+@dataclass(slots=True, eq=False)
+class NewItemList:
+    """The new items of one model; shared by all that is served from it.
+
+    Attributes:
+        ids: Their indexes.
+        current: What is known of them now; replaced whole.
+    """
+
+    ids: NewIds
+    current: NewItems = field(default_factory=NewItems.none)
+
+    @classmethod
+    def behind(cls, n_items: int) -> Self:
+        """Begin without any, behind so many items of a model."""
+        return cls(NewIds(n_items))
+
+    def index(self, item_id: str) -> int | None:
+        """Return the index of an item that has a vector; None for any other."""
+        index = self.ids.index(item_id)
+        return index if index is not None and self.current.places(np.array([index], np.int32))[0] >= 0 else None
+
+    def described_index(self, item_id: str) -> int | None:
+        """Return the index of an item whose columns say something of it; None for any other."""
+        index = self.ids.index(item_id)
+        if index is None:
+            return None
+        place = int(self.current.places(np.array([index], np.int32))[0])
+        return index if place >= 0 and self.current.described[place] else None
+
+    def read_by(self, scorer: ItemScorer) -> ItemScorer:
+        """Return a model that reads histories with the items that there are now."""
+        current = self.current
+        if not len(current) or not isinstance(scorer, EncodesNewItems):
+            return scorer
+        # Ids without columns lie between: what is not known says nothing.
+        vectors = np.zeros((int(current.items[-1]) + 1 - self.ids.first, current.vectors.shape[1]), np.float32)
+        vectors[current.items - self.ids.first] = current.vectors
+        return scorer.with_new_items(vectors)

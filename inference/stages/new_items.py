@@ -1,0 +1,77 @@
+"""New items: those that came after the model was trained are scored one by one and take their places among the best.
+
+There are few of them beside a catalogue, and no index has them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from inference.run import PipelineRun
+from recipes.data.histories import FloatArray, ItemIndexes
+from recipes.retrieval.top_k import top_k
+
+__all__ = ["add_new_items"]
+
+#: Where fewer of those that suit a user may be returned, all that may be are scored.
+_ENOUGH = 2
+
+
+def add_new_items(run: PipelineRun) -> None:
+    """Write the best items, those that came after the model included, and their shares in the softmax.
+
+    Shares are over what the stages before took them over, and the new items: all that may be returned, or as many of
+    the best.
+    """
+    if not len(run.new_items):
+        return
+    items = _chosen(run)
+    if not len(items):
+        return
+    scores = run.new_items.vectors[run.new_items.places(items)] @ run.state.embedding
+    if run.bonus is not None:
+        scores += run.bonus.of(items)
+    best = top_k(scores, max(run.limit, min(run.shared, len(scores))))
+    _merge(run, items[best], scores[best], of=scores[best] if run.shared else scores)
+
+
+def _chosen(run: PipelineRun) -> ItemIndexes:
+    """Return the new items that are scored: int32, all different."""
+    new, candidates = run.new_items, run.candidates
+    if candidates.ordered:
+        n_items = len(run.model.item_ids)
+        listed = candidates.items(n_items + len(run.model.new_items.ids))
+        listed = listed[listed >= n_items]
+        return listed[new.places(listed) >= 0]
+    if new.lists is None:
+        return new.items if not candidates.restricts else new.items[candidates.contains(new.items)]
+    suitable = new.items[new.lists.of(run.state.embedding)]
+    if run.bonus is not None:
+        lifted = run.bonus.worthwhile
+        suitable = np.union1d(suitable, lifted[new.places(lifted) >= 0])
+    if candidates.restricts:
+        suitable = suitable[candidates.contains(suitable)]
+        if len(suitable) < _ENOUGH * run.limit:
+            return new.items[candidates.contains(new.items)]
+    return suitable
+
+
+def _merge(run: PipelineRun, items: ItemIndexes, scores: FloatArray, *, of: FloatArray) -> None:
+    """Put items among the best.
+
+    Args:
+        run: Has the best of the model.
+        items: int32 [k], best first.
+        scores: float32 [k], theirs.
+        of: float32 [m], what shares are of beside those of the model.
+    """
+    has_others = len(run.top_scores) > 0
+    highest = max(run.highest, scores[0]) if has_others else scores[0]
+    total = np.exp(of - highest).sum()
+    if has_others:
+        total += run.total * np.exp(run.highest - highest)
+    every = np.concatenate([run.top_scores, scores])
+    places = (-every).argsort(kind="stable")[: run.limit]
+    run.items = np.concatenate([run.items, items])[places]
+    run.top_scores, run.highest, run.total = every[places], highest, total
+    run.shares = np.exp(run.top_scores - highest) / total

@@ -1,0 +1,165 @@
+"""An item that is put is recommended, found, ranked and filtered by what its columns say, without a training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from common.testing import wait_until
+from inference.model import ModelLoader
+from recipes.catalog import get_recipe
+from recipes.data.columns import CategoricalColumn, Columns
+from recipes.registry import make_fitter, read_config
+from tests.runtime_service.features.running import filter_arn, group_message, publish_rows
+from tests.runtime_service.servicers.wire import ids
+from tests.runtime_service.world import (
+    N_ITEMS,
+    PERSONAL,
+    SMALL,
+    Fitted,
+    item,
+    local_store,
+    publish,
+    two_tastes,
+    user,
+)
+
+SEMANTIC = "aws-semantic-similarity"
+NAMED = [
+    {"name": "T1", "type": ["null", "string"], "categorical": True},
+    {"name": "NAME", "type": ["null", "string"], "itemName": True},
+    {"name": "ABOUT", "type": ["null", "string"], "textual": True},
+    {"name": "CREATION_TIMESTAMP", "type": ["null", "long"]},
+]
+FILTERS = {
+    "lower": 'INCLUDE ItemID WHERE Items.T1 = "lower"',
+    "unseen": 'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")',
+}
+WORDS = {"lower": "deep sea fishing boats", "upper": "high mountain climbing ropes"}
+
+
+def half(number):
+    return "lower" if number < N_ITEMS // 2 else "upper"
+
+
+def described():
+    """Return what users of two tastes did, and columns that tell the tastes' items apart."""
+    names = [half(number) for number in range(N_ITEMS)]
+    texts = tuple(f"{WORDS[name]} {number % 7}th" for number, name in enumerate(names))
+    columns = Columns(
+        categorical={"T1": CategoricalColumn.of_values([(name,) for name in names])},
+        textual={"ABOUT": texts},
+        names=tuple(f"{name} things" for name in names),
+        created=np.arange(N_ITEMS),
+    )
+    return replace(two_tastes(), items=columns)
+
+
+@pytest.fixture(scope="module")
+def named(runtime, tmp_path_factory):
+    """Serve models that have learnt from columns, in a group with items; return the campaigns by recipe."""
+    folder, data = tmp_path_factory.mktemp("named"), described()
+    store, group = local_store(folder / "store"), "arn:aws:personalize:us-east-1:000000000000:dataset-group/named"
+    loader = ModelLoader(store, cache=folder / "cache", index="exact")
+    for recipe, settings in ((PERSONAL, SMALL), (SEMANTIC, {})):
+        declared = get_recipe(recipe)
+        scorer = make_fitter(declared, read_config(declared, settings), seed=5).fit(data)
+        publish(store, f"artifacts/{recipe}", Fitted(recipe, scorer, data))
+        runtime.models[recipe] = loader.load(f"artifacts/{recipe}")
+    personal = runtime.models[PERSONAL]
+    runtime.models["ranked"] = replace(personal, recipe=get_recipe("aws-personalized-ranking-v2"))
+    schema = json.dumps({"type": "record", "name": "Items", "fields": [{"name": "ITEM_ID", "type": "string"}, *NAMED]})
+    rows = {
+        item(number): {"T1": half(number), "NAME": half(number), "ABOUT": WORDS[half(number)], "CREATION_TIMESTAMP": 1}
+        for number in range(N_ITEMS)
+    }
+    offset, epoch = runtime.writer.next_offset() - 1, runtime.writer.lineage().current
+    place = publish_rows(runtime.store, "named", "ITEMS", rows, offset=offset, epoch=epoch, schema=schema)
+    served = {name: runtime.serve(name, group) for name in (PERSONAL, SEMANTIC, "ranked", "popular")}
+    imported = {"imported": {"T1": "even", "T2": None, "I": None, "F": None}}
+    bulk = publish_rows(runtime.store, "imported", "ITEMS", imported, offset=offset, epoch=epoch)
+    served["undescribed"] = runtime.serve("personal", group + "-2")
+    runtime.assign(
+        group_message(group, {"ITEMS": place}, FILTERS, schemas={"ITEMS": schema}),
+        group_message(group + "-2", {"ITEMS": bulk}),
+    )
+    served["group"] = group
+    return served
+
+
+def put(runtime, named, item_id, taste, **more):
+    properties = {"t1": taste, "name": f"{taste} things", "about": f"{WORDS.get(taste, '')} of today", **more}
+    offset = runtime.put(named["group"], "ITEMS", item_id, json.dumps(properties))
+    runtime.wait_for_puts(named["group"], "ITEMS", offset)
+
+
+def places(runtime, named, user_id, *, number=N_ITEMS + 9, **members):
+    answer = ids(runtime.recommend(named[PERSONAL], user_id=user_id, num_results=number, **members))
+    return {item_id: place for place, item_id in enumerate(answer)}
+
+
+def test_a_put_item_is_recommended_to_those_who_like_its_kind(runtime, named):
+    put(runtime, named, "put-lower", "lower")
+    put(runtime, named, "put-upper", "upper")
+
+    likes_lower, likes_upper = places(runtime, named, user(0)), places(runtime, named, user(1))
+
+    assert likes_lower["put-lower"] < likes_lower["put-upper"]
+    assert likes_upper["put-upper"] < likes_upper["put-lower"]
+    filtered = places(runtime, named, user(0), filter_arn=filter_arn("lower"))
+    assert "put-lower" in filtered
+    assert "put-upper" not in filtered
+
+    # Put anew as something else, it is something else.
+    put(runtime, named, "put-lower", "upper")
+    assert places(runtime, named, user(1))["put-lower"] == likes_upper["put-upper"]  # as good, and of before
+    assert "put-lower" not in places(runtime, named, user(0), filter_arn=filter_arn("lower"))
+
+
+def test_a_put_item_is_ranked_by_its_columns_and_one_without_any_comes_last(runtime, named):
+    put(runtime, named, "ranked-lower", "lower")
+    offset = runtime.put(named["group"], "ITEMS", "ranked-silent", "{}")
+    runtime.wait_for_puts(named["group"], "ITEMS", offset)
+    listed = ["ranked-silent", "nobody-knows", item(N_ITEMS - 1), "ranked-lower", item(3)]
+
+    answer = runtime.rank(named["ranked"], listed, user_id=user(0)).personalized_ranking
+
+    assert [one.item_id for one in answer[-2:]] == ["ranked-silent", "nobody-knows"]
+    order = [one.item_id for one in answer]
+    assert order.index("ranked-lower") < order.index(item(N_ITEMS - 1))
+    assert [one.HasField("score") for one in answer] == [True, True, True, False, False]
+
+
+def test_a_put_item_is_found_by_its_texts_and_asked_about(runtime, named):
+    put(runtime, named, "text-lower", "lower")
+
+    like_it = ids(runtime.recommend(named[SEMANTIC], item_id="text-lower", num_results=10))
+    assert "text-lower" not in like_it
+    assert {half(int(one.removeprefix("item-"))) for one in like_it if one.startswith("item-")} == {"lower"}
+    assert "text-lower" in ids(runtime.recommend(named[SEMANTIC], item_id=item(1), num_results=N_ITEMS // 2 + 9))
+
+
+def test_events_with_a_put_item_count_for_the_user(runtime, named):
+    put(runtime, named, "used-upper", "upper")
+    before = places(runtime, named, "visitor")
+    for _ in range(3):
+        runtime.send(named["group"], "visitor", "used-upper", "watch")
+
+    wait_until(lambda: places(runtime, named, "visitor") != before)
+    assert "used-upper" not in places(runtime, named, "visitor", filter_arn=filter_arn("unseen"))
+
+
+def test_recipes_that_know_nothing_of_columns_recommend_what_they_have_learnt(runtime, named):
+    put(runtime, named, "not-popular", "lower")
+    answer = ids(runtime.recommend(named["popular"], user_id=user(0), num_results=N_ITEMS + 9))
+    assert set(answer) == {item(number) for number in range(N_ITEMS)}
+
+
+def test_an_imported_item_is_recommended_as_well(runtime, named):
+    def listed():
+        return ids(runtime.recommend(named["undescribed"], user_id=user(0), num_results=N_ITEMS + 1))
+
+    wait_until(lambda: "imported" in listed())
