@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +29,14 @@ from recipes.ports import AcceptsRankingInfluence, ActionScorer, ItemScorer, Use
 from recipes.registry import open_scorer
 from recipes.retrieval.annoy import AnnoyIndex
 from recipes.retrieval.interface import ItemIndex
+from recipes.retrieval.lists import ListIndex
+from recipes.retrieval.rescore import inner_products
+from recipes.retrieval.scan import ScanIndex
 from recipes.spec import RecipeKind, RecipeSpec
 
-__all__ = ["INDEX_FILE", "IndexMode", "Model", "ModelLoader", "RankingInfluence", "open_index"]
+__all__ = ["IndexMode", "Model", "ModelLoader", "RankingInfluence", "open_index"]
 
-INDEX_FILE: Final = "index.ann"
-IndexMode = Literal["auto", "annoy", "exact"]
-#: Nodes that Annoy inspects when it is forced upon an artifact whose calibration never measured it: all trees, deep.
-_UNMEASURED_SEARCH_K: Final = 16_000
+IndexMode = Literal["auto", "exact", "scan", "lists", "annoy"]
 _NOTHING = History.of_items([])
 _NO_IDS = Vocabulary.build([])
 _log = get_logger(__name__)
@@ -50,6 +50,7 @@ class Model:
         recipe: Of the artifact.
         scorer: Makes embeddings of histories.
         index: Finds items by embeddings; None where all items are scored, which is exact.
+        scan: Finds the best of those items that a filter lets pass, exactly; None where all items are scored for that.
         items: Ids and indexes of the catalogue.
         item_ids: The same ids as a list: each answer reads many of them.
         users: Ids and indexes of the users known at the snapshot.
@@ -69,6 +70,7 @@ class Model:
     recipe: RecipeSpec
     scorer: ItemScorer
     index: ItemIndex | None
+    scan: ScanIndex | None
     items: Vocabulary
     item_ids: list[str]
     users: Vocabulary
@@ -170,10 +172,12 @@ class ModelLoader:
         if isinstance(scorer, ActionScorer):
             actions, mode = Vocabulary.load(folder, "actions"), "exact"
             past_actions = PastEvents.load(folder, PAST_ACTIONS, users=users, n_items=len(actions))
+        index, scan = open_index(folder, manifest.index, item_vectors=scorer.item_vectors, mode=mode)
         return Model(
             recipe=recipe,
             scorer=scorer,
-            index=open_index(folder, manifest.index, item_vectors=scorer.item_vectors, mode=mode),
+            index=index,
+            scan=scan,
             items=items,
             item_ids=items.ids(range(len(items))),
             users=users,
@@ -252,17 +256,24 @@ def _warm(model: Model) -> None:
     if len(model.users):
         embeddings.append(model.user_vectors[0])
         scorer.score_deltas(model.histories.of(0))
+    anything = np.ones(len(scorer.item_vectors), bool)
     for embedding in embeddings:
+        inner_products(scorer.item_vectors, np.zeros(1, np.int32), embedding)
+        if model.scan is not None:
+            model.scan.nearest(embedding, 1, anything)
         if model.index is None:
             scorer.item_vectors @ embedding
         else:
-            model.index.search(embedding, 1)
+            model.index.nearest(embedding, 1)
 
 
 def open_index(
     folder: Path, calibration: IndexCalibration, *, item_vectors: FloatArray, mode: IndexMode
-) -> ItemIndex | None:
-    """Open the index of an artifact; None for none, so that all items are scored.
+) -> tuple[ItemIndex | None, ScanIndex | None]:
+    """Open the index of an artifact, and the scan that finds what filters let pass.
+
+    An artifact has the files of what its calibration chose, and of the scan; a mode that it has no files for is as
+    `auto`. One from before there were several indexes is scored whole, until the next training.
 
     Args:
         folder: Of the artifact.
@@ -270,14 +281,27 @@ def open_index(
         item_vectors: float32 [n_items, d], those that it was built from.
         mode: `auto` takes the calibration's choice.
 
+    Returns:
+        The index, None where all items are scored; and the scan, None where the artifact has none or none is wanted.
+
     Raises:
-        CorruptArtifact: The index file is missing, unreadable or of another catalogue, or the choice is unknown.
+        CorruptArtifact: A file is missing, unreadable or of another catalogue, or the choice is unknown.
     """
-    name = calibration.chosen if mode == "auto" else mode
-    if name == "exact":
-        return None
-    if name != "annoy":
-        raise CorruptArtifact(f"`index.chosen`: got {name!r}, want annoy or exact")
-    # Calibration tries more and more nodes and ends with the first setting that finds enough.
-    measured = [item.search_k for item in calibration.measurements if item.index == "annoy"]
-    return AnnoyIndex(folder / INDEX_FILE, item_vectors, search_k=measured[-1] if measured else _UNMEASURED_SEARCH_K)
+    chosen = calibration.chosen
+    if chosen not in ("exact", "scan", "lists", "annoy"):
+        raise CorruptArtifact(f"`index.chosen`: got {chosen!r}, want exact, scan, lists or annoy")
+    if mode == "exact" or not calibration.HasField("setting"):
+        if chosen != "exact":
+            _log.info("index_not_used", chosen=chosen, mode=mode)
+        return None, None
+    n_items, width = item_vectors.shape
+    scan = ScanIndex.open(folder, n_items=n_items, width=width) if calibration.has_scan else None
+    available = {chosen, "exact", *(("scan",) if calibration.has_scan else ())}
+    kind, setting = (mode if mode in available else chosen), calibration.setting
+    if mode not in ("auto", kind):
+        _log.info("index_not_in_artifact", wanted=mode, taken=kind)
+    if kind == "annoy":
+        return AnnoyIndex(folder, item_vectors, search_k=setting.search_k), scan
+    if kind == "lists":
+        return ListIndex.open(folder, item_vectors, probes=setting.probes), scan
+    return (scan if kind == "scan" else None), scan

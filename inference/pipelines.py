@@ -19,12 +19,13 @@ from inference.stages.filter import keep_best
 from inference.stages.new_items import add_new_items
 from inference.stages.promote import Promote
 from inference.stages.retrieve import retrieve
-from inference.stages.score import score, score_actions, score_all, score_trend
+from inference.stages.score import score, score_actions, score_all
+from inference.stages.trend import score_trend
 from inference.user_state import UserStates
 from recipes.components.exploration import ExplorationSettings, Explorer, make_explorer
 from recipes.spec import RecipeKind
 
-__all__ = ["PIPELINES", "Pipeline"]
+__all__ = ["PIPELINES", "AnswerCounts", "Pipeline"]
 
 
 def start_from_user(run: PipelineRun) -> None:
@@ -64,6 +65,19 @@ PIPELINES: Final[Mapping[RecipeKind, Sequence[Stage]]] = {
 }
 
 
+@dataclass(slots=True)
+class AnswerCounts:
+    """Answers so far, for metrics.
+
+    Attributes:
+        proven: Those that have the best items for certain.
+        unproven: Those of an index that most often finds them.
+    """
+
+    proven: int = 0
+    unproven: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """Answers requests from one model; used by one thread.
@@ -76,6 +90,7 @@ class Pipeline:
         random: Of the places of promoted items.
         needs_user: Whether requests must name a user.
         needs_item: Whether requests must name an item.
+        answer_counts: Counts what was answered.
     """
 
     model: Model
@@ -85,6 +100,7 @@ class Pipeline:
     random: np.random.Generator = field(default_factory=np.random.default_rng, repr=False)
     needs_user: bool = False
     needs_item: bool = False
+    answer_counts: AnswerCounts = field(default_factory=AnswerCounts)
 
     @classmethod
     def make(
@@ -144,6 +160,10 @@ class Pipeline:
         )
         for stage in self.stages:
             stage(run)
+        if run.exact:
+            self.answer_counts.proven += 1
+        else:
+            self.answer_counts.unproven += 1
         return run.result
 
     def explored_candidates(self, scored: ScoredItems) -> list[str]:

@@ -17,10 +17,12 @@ from inference.user_state import UserState, UserStates
 from recipes.components.exploration import Bonus, Explorer
 from recipes.data.histories import FloatArray, ItemIndexes
 
-__all__ = ["NOTHING", "PipelineRun", "Stage"]
+__all__ = ["NOTHING", "SHARED", "PipelineRun", "Stage"]
 
 _NO_ITEMS: Final = np.empty(0, np.int32)
 _NO_SCORES: Final = np.empty(0, np.float32)
+#: Best items that shares are taken over: what calibration measures, and enough for a share to mean something.
+SHARED: Final = 100
 #: The answer to a request for no results.
 NOTHING: Final = ScoredItems(_NO_ITEMS, (), ())
 
@@ -40,13 +42,15 @@ class PipelineRun:
         candidates: What may be returned.
         limit: Results at most, at least 1.
         bonus: What exploration adds to scores; None for nothing.
-        shared: Best items that shares are taken over; 0 for all that may be returned.
-        shortlist: int32 [m], the items that are scored, all different; None for all of the catalogue.
+        shared: Best items that shares are taken over; 0 for all that were scored.
+        exact: Whether the answer has the best items for certain.
+        shortlist: int32 [m], the items that are scored, all different; None where all have scores of this moment.
         scores: float32 [m], of the shortlist, or of all items.
         items: int32 [k], the best that may be returned, best first.
         top_scores: float32 [k], their scores.
+        best_scores: float32 [m], the scores that shares are taken over, best first.
         highest: The highest score of all that may be returned.
-        total: Sum of exp(score - highest) over all that were scored and may be returned.
+        total: Sum of exp(score - highest) over the best that shares are taken over.
         shares: float32 [k], what is shown as the items' scores; NaN for none.
         reasons: By item why it is in the list.
         promoted: By item the name of its promotion.
@@ -64,10 +68,12 @@ class PipelineRun:
     limit: int
     bonus: Bonus | None = None
     shared: int = 0
+    exact: bool = True
     shortlist: ItemIndexes | None = None
     scores: FloatArray = field(default_factory=lambda: _NO_SCORES)
     items: ItemIndexes = field(default_factory=lambda: _NO_ITEMS)
     top_scores: FloatArray = field(default_factory=lambda: _NO_SCORES)
+    best_scores: FloatArray = field(default_factory=lambda: _NO_SCORES)
     highest: np.float32 = np.float32(0.0)  # noqa: RUF009 -- a number that never changes
     total: np.float32 = np.float32(1.0)  # noqa: RUF009 -- a number that never changes
     shares: FloatArray = field(default_factory=lambda: _NO_SCORES)

@@ -63,8 +63,11 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
     workers: int | None = Field(
         None, ge=1, le=256, description="Processes that answer calls; by default one per processor, at most 4."
     )
-    index: Literal["auto", "annoy", "exact"] = Field(
-        "auto", description="How candidates are found: `auto` takes what each artifact's calibration chose."
+    index: Literal["auto", "exact", "scan", "lists", "annoy"] = Field(
+        "auto",
+        description="How candidates are found: `auto` takes what each artifact's calibration chose; `scan` and `exact` "
+        "answer exactly, by the scan over bytes and by scoring all items; `lists` and `annoy` are taken where the "
+        "artifact has them.",
     )
     cache_dir: Path = Field(
         Path("tailorbird-data/runtime/artifacts"),

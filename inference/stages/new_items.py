@@ -20,8 +20,7 @@ _ENOUGH = 2
 def add_new_items(run: PipelineRun) -> None:
     """Write the best items, those that came after the model included, and their shares in the softmax.
 
-    Shares are over what the stages before took them over, and the new items: all that may be returned, or as many of
-    the best.
+    Shares are over as many of the best as before, new items among them; of a list over all of it.
     """
     if not len(run.new_items):
         return
@@ -31,8 +30,8 @@ def add_new_items(run: PipelineRun) -> None:
     scores = run.new_items.vectors[run.new_items.places(items)] @ run.state.embedding
     if run.bonus is not None:
         scores += run.bonus.of(items)
-    best = top_k(scores, max(run.limit, min(run.shared, len(scores))))
-    _merge(run, items[best], scores[best], of=scores[best] if run.shared else scores)
+    best = top_k(scores, max(run.limit, run.shared or len(scores)))
+    _merge(run, items[best], scores[best])
 
 
 def _chosen(run: PipelineRun) -> ItemIndexes:
@@ -56,22 +55,20 @@ def _chosen(run: PipelineRun) -> ItemIndexes:
     return suitable
 
 
-def _merge(run: PipelineRun, items: ItemIndexes, scores: FloatArray, *, of: FloatArray) -> None:
+def _merge(run: PipelineRun, items: ItemIndexes, scores: FloatArray) -> None:
     """Put items among the best.
 
     Args:
         run: Has the best of the model.
         items: int32 [k], best first.
         scores: float32 [k], theirs.
-        of: float32 [m], what shares are of beside those of the model.
     """
-    has_others = len(run.top_scores) > 0
-    highest = max(run.highest, scores[0]) if has_others else scores[0]
-    total = np.exp(of - highest).sum()
-    if has_others:
-        total += run.total * np.exp(run.highest - highest)
+    shared = np.concatenate([run.best_scores, scores])
+    shared = shared[top_k(shared, run.shared or len(shared))]
+    run.best_scores, run.highest = shared, shared[0]
+    run.total = np.exp(shared - run.highest).sum()
     every = np.concatenate([run.top_scores, scores])
     places = (-every).argsort(kind="stable")[: run.limit]
     run.items = np.concatenate([run.items, items])[places]
-    run.top_scores, run.highest, run.total = every[places], highest, total
-    run.shares = np.exp(run.top_scores - highest) / total
+    run.top_scores = every[places]
+    run.shares = np.exp(run.top_scores - run.highest) / run.total

@@ -36,6 +36,7 @@ class Promote:
         promoted = replace(run, candidates=promotion.candidates, limit=places, bonus=None)
         for stage in self._find:
             stage(promoted)
+        run.exact = run.exact and promoted.exact
         items = promoted.items
         others = np.flatnonzero(~np.isin(run.items, items))[: run.limit - len(items)]
         # Where nothing else may be returned, shares are of what is promoted. What scores above everything that may be

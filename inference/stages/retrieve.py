@@ -1,4 +1,10 @@
-"""Retrieval: which items are worth scoring, so that a request costs what it asks for and not what the catalogue has."""
+"""Retrieval: which items are worth scoring, so that a request costs what it asks for and not what the catalogue has.
+
+What is left to be scored has, for certain or nearly so, the best that may be returned, and few others. The cheapest
+way is taken: few candidates are scored as they are; what nearly everything passes is searched for with the index, which
+is asked for so many more as may not be returned; anything between is found by the scan, exactly. Where there is no
+scan, or the index finds too few, all items are scored, which is exact too.
+"""
 
 from __future__ import annotations
 
@@ -6,68 +12,113 @@ from typing import Final
 
 import numpy as np
 
-from inference.run import PipelineRun
+from inference.run import SHARED, PipelineRun
+from inference.stages.score import score_all
 from recipes.data.histories import ItemIndexes
-from recipes.retrieval.interface import ItemIndex
+from recipes.retrieval.interface import Nearest
+from recipes.retrieval.top_k import top_k
 
 __all__ = ["Retrieve", "retrieve"]
 
-#: Items that shares are taken over where an index finds them, and that it is asked for at least: what calibration
-#: measured, and enough for a share to mean something.
-_SHARED: Final = 100
-#: What a filter lets pass may be so many times rarer among the best than everywhere.
-_OVER_FETCH: Final = 1.5
-
 
 class Retrieve:
-    """Chooses the shortlist: all items without an index, few candidates as they are, else what the index finds.
+    """Chooses the shortlist.
 
     Args:
-        few: With an index, candidates up to this number at most are scored one by one rather than searched for.
-        few_share: Share of the catalogue up to which that is done, with an index or without: gathering the vectors of
-            more costs what a product with all of them does.
+        few: Candidates up to this number at most are scored one by one rather than searched for.
+        few_share: Share of the catalogue up to which that is done: gathering the vectors of more costs what a search
+            among all of them does.
+        excluded: So many items that may not be returned are made up for by asking the index for more; it finds the
+            later places less surely, so that with more of them the exact scan is better.
     """
 
-    def __init__(self, *, few: int = 20_000, few_share: float = 0.125) -> None:
+    def __init__(self, *, few: int = 20_000, few_share: float = 0.125, excluded: int = 200) -> None:
         self._few = few
         self._few_share = few_share
+        self._excluded = excluded
 
     def __call__(self, run: PipelineRun) -> None:
-        """Write the shortlist, and over how many items shares are taken."""
-        index, candidates, n_items = run.model.index, run.candidates, len(run.model.item_ids)
-        if index is not None and not candidates.ordered:
-            run.shared = max(run.limit, _SHARED)
-        if not candidates.restricts:
-            run.shortlist = None if index is None else _search(run, index, excluded=0, n_items=n_items)
+        """Write the shortlist, whether it has the best for certain, and over how many items shares are taken."""
+        candidates, n_items = run.candidates, len(run.model.item_ids)
+        run.exact = True
+        if candidates.ordered:
+            run.shared, run.shortlist = 0, candidates.items(n_items)
             return
+        run.shared = SHARED
         count = candidates.count(n_items)
-        few = self._few_share * n_items
-        if candidates.ordered or count <= (few if index is None else min(few, self._few)):
+        if candidates.restricts and count <= min(self._few_share * n_items, self._few):
             run.shortlist = candidates.items(n_items)
-        else:
-            run.shortlist = None if index is None else _search(run, index, excluded=n_items - count, n_items=n_items)
+            return
+        excluded = n_items - count
+        shortlist = self._search(run, excluded=excluded, n_items=n_items)
+        if shortlist is None:
+            shortlist = _best_of_all(run, n_items)
+            run.exact = True
+        run.shortlist = shortlist
+
+    def _search(self, run: PipelineRun, *, excluded: int, n_items: int) -> ItemIndexes | None:
+        """Search for the best, the items of deltas beside them; None where all items have to be scored.
+
+        Items with deltas are scored in any case. Of the others, those that are lowered push items out of the first
+        places.
+
+        Returns:
+            int32, ascending, all of them candidates.
+        """
+        index, scan, candidates = run.model.index, run.model.scan, run.candidates
+        depth = max(run.limit, SHARED)
+        query, limit = run.state.embedding, depth + _lowered(run)
+        if index is not None and excluded <= self._excluded:
+            if limit + excluded >= n_items:
+                return None
+            items = _with_deltas(run, index.nearest(query, limit + excluded))
+            if candidates.restricts:
+                items = items[candidates.contains(items)]
+            if len(items) >= min(depth, n_items - excluded):
+                return items
+        if index is None or scan is None or limit >= n_items:
+            return None
+        if not candidates.restricts:
+            return _with_deltas(run, scan.nearest(query, limit))
+        allowed = candidates.mask(n_items)
+        items = _with_deltas(run, scan.nearest(query, limit, allowed))
+        return items[allowed[items]]
 
 
 retrieve: Final = Retrieve()
 
 
-def _search(run: PipelineRun, index: ItemIndex, *, excluded: int, n_items: int) -> ItemIndexes | None:
-    """Ask the index for enough that none of the best is missed; None where that is all there is.
+def _lowered(run: PipelineRun) -> int:
+    """Count the items whose scores are lowered."""
+    lowered = int(np.count_nonzero(run.state.score_deltas.values < 0))
+    return lowered if run.bonus is None else lowered + int(np.count_nonzero(run.bonus.values < 0))
 
-    Items with deltas are scored in any case. Of the others, those that are lowered or that may not be returned push
-    items out of the index's first places.
 
-    Returns:
-        int32, ascending.
-    """
-    deltas = run.state.score_deltas
-    limit = run.shared or run.limit
-    if excluded:
-        limit = min(limit + excluded, int(_OVER_FETCH * limit * n_items / (n_items - excluded)) + 1)
-    limit += int((deltas.values < 0).sum())
-    if limit >= n_items:
-        return None
-    parts = [index.nearest(run.state.embedding, limit), deltas.items]
+def _with_deltas(run: PipelineRun, nearest: Nearest) -> ItemIndexes:
+    """Put the items of deltas beside what was found, and note whether that was proven: int32, ascending."""
+    run.exact = nearest.proven
+    parts = [nearest.items, run.state.score_deltas.items]
     if run.bonus is not None:
-        parts.append(run.bonus.worthwhile[run.bonus.worthwhile < n_items])
-    return np.unique(np.concatenate(parts))
+        lifted = run.bonus.worthwhile
+        parts.append(lifted[: int(lifted.searchsorted(len(run.model.item_ids)))])
+        run.exact = run.exact and len(lifted) == len(run.bonus.items)
+    items = np.concatenate(parts)
+    items.sort()
+    differs = np.empty(len(items), bool)
+    differs[:1] = True
+    np.not_equal(items[1:], items[:-1], out=differs[1:])
+    return items[differs]
+
+
+def _best_of_all(run: PipelineRun, n_items: int) -> ItemIndexes:
+    """Score everything and return the best that may be returned, as many as are looked at: int32, ascending."""
+    scores, depth = score_all(run.model.scorer.item_vectors, run.state), max(run.limit, SHARED)
+    if run.bonus is not None:
+        run.bonus.add_to(scores)
+    if run.candidates.restricts:
+        allowed = run.candidates.mask(n_items)
+        scores[~allowed] = -np.inf
+        depth = min(depth, int(np.count_nonzero(allowed)))
+    best = top_k(scores, depth)
+    best.sort()
+    return best

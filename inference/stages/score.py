@@ -9,25 +9,21 @@ from inference.recent_events import RecentHistory
 from inference.run import PipelineRun
 from inference.user_state import UserState
 from recipes.data.histories import FloatArray, ItemIndexes
-from recipes.ports import ActionScorer, ScoreDelta, TrendScorer
+from recipes.ports import ActionScorer, ScoreDelta
+from recipes.retrieval.rescore import inner_products
 from recipes.retrieval.scoring import add_deltas
 
-__all__ = ["score", "score_actions", "score_all", "score_trend"]
+__all__ = ["score", "score_actions", "score_all"]
 
 
 def score(run: PipelineRun) -> None:
-    """Score the items of the shortlist, or all items."""
-    vectors, state = run.model.scorer.item_vectors, run.state
+    """Score the items of the shortlist, each to the same bits whatever else is in it and whichever way it was found."""
     shortlist = run.shortlist
-    if shortlist is None:
-        scores = score_all(vectors, state)
-        if run.bonus is not None:
-            run.bonus.add_to(scores)
-    else:
-        scores = vectors[shortlist] @ state.embedding
-        _add(scores, shortlist, state.score_deltas)
-        if run.bonus is not None:
-            scores += run.bonus.of(shortlist)
+    assert shortlist is not None, "retrieval comes first"
+    scores = inner_products(run.model.scorer.item_vectors, shortlist, run.state.embedding)
+    _add(scores, shortlist, run.state.score_deltas)
+    if run.bonus is not None:
+        scores += run.bonus.of(shortlist)
     run.scores = scores
 
 
@@ -44,21 +40,6 @@ def score_all(item_vectors: FloatArray, state: UserState) -> FloatArray:
     scores: FloatArray = item_vectors @ state.embedding
     add_deltas(scores, state.score_deltas)
     return scores
-
-
-def score_trend(run: PipelineRun) -> None:
-    """Take the scores of this moment; where nothing happened lately, go on with what is popular."""
-    scorer, trend = run.model.scorer, run.request.trend
-    if trend is None:
-        assert isinstance(scorer, TrendScorer), "pipelines are chosen by the kind of recipe"
-        run.state = UserState(scorer.popular(), run.state.score_deltas)
-        run.shortlist = None
-        score(run)
-    elif run.candidates.restricts or run.limit > len(trend.best):
-        run.shortlist, run.scores = None, trend.scores.copy()
-    else:
-        run.shortlist = trend.best[: run.limit]
-        run.scores = trend.scores[run.shortlist]
 
 
 def score_actions(run: PipelineRun) -> None:

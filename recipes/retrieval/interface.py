@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from recipes.data.histories import FloatArray, ItemIndexes
 
-__all__ = ["ItemIndex"]
+__all__ = ["ItemIndex", "Nearest"]
+
+
+class Nearest(NamedTuple):
+    """What a search found.
+
+    Attributes:
+        items: int32 [k], all different, in no order.
+        proven: Whether the best `limit` items are among them for certain.
+    """
+
+    items: ItemIndexes
+    proven: bool
 
 
 class ItemIndex(Protocol):
     """Finds items by inner product. Immutable once open; safe to share between threads."""
 
-    def nearest(self, query: FloatArray, limit: int) -> ItemIndexes:
-        """Find the items of large inner products with a query, in no order.
+    def nearest(self, query: FloatArray, limit: int) -> Nearest:
+        """Find items of large inner products with a query.
 
         Args:
             query: float32 [d].
-            limit: Items wanted.
+            limit: Items wanted, at least 1.
 
         Returns:
-            int32 [k], all different; k is `limit` or all items, most often.
-        """
-
-    def search(self, query: FloatArray, limit: int) -> tuple[ItemIndexes, FloatArray]:
-        """Find the items whose vectors have the largest inner product with a query.
-
-        Args:
-            query: float32 [d].
-            limit: Items wanted.
-
-        Returns:
-            item: int32 [k] and score: float32 [k], best first, equal scores by item; k is `limit` or all items. The
-            scores are exact inner products in every implementation; an approximate one may miss items.
+            `limit` items or more, fewer where there are fewer or no more were looked at. They are not scored:
+            `recipes.retrieval.rescore` does that, the same way for every index.
         """

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recipes.retrieval.annoy import build_annoy
-from tests.inference.vectors import vectors
+from tests.inference.vectors import build_indexes
 from tests.runtime_service.world import PERSONAL, POPULAR, RELATED, fit, fit_actions, local_store, publish
 
 
@@ -37,7 +36,7 @@ def store(tmp_path):
 
 @pytest.fixture(scope="package")
 def index_folder(tmp_path_factory):
-    """Where the index of the random vectors is."""
+    """Where the indexes of the random vectors are."""
     folder = tmp_path_factory.mktemp("index")
-    build_annoy(vectors(), folder / "index.ann", seed=1)
+    build_indexes(folder)
     return folder

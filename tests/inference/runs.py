@@ -17,7 +17,7 @@ from recipes.data.histories import Histories
 from recipes.models.popularity.score import PopularityScorer
 
 
-def make_model(vectors, *, index=None, recipe):
+def make_model(vectors, *, index=None, scan=None, recipe):
     """Make a model whose items have the given vectors, and which knows no user."""
     names = [f"item-{number:04}" for number in range(len(vectors))]
     no_histories = Histories.of_items(np.zeros(1, np.int64), np.empty(0, np.int32))
@@ -25,6 +25,7 @@ def make_model(vectors, *, index=None, recipe):
         recipe=get_recipe(recipe),
         scorer=PopularityScorer(vectors),
         index=index,
+        scan=scan,
         items=Vocabulary.build(names),
         item_ids=names,
         users=Vocabulary.build([]),
@@ -37,9 +38,17 @@ def make_model(vectors, *, index=None, recipe):
 
 
 def make_run(
-    vectors, state, *, index=None, recipe="aws-user-personalization-v2", candidates=EVERYTHING, limit=25, **members
+    vectors,
+    state,
+    *,
+    index=None,
+    scan=None,
+    recipe="aws-user-personalization-v2",
+    candidates=EVERYTHING,
+    limit=25,
+    **members,
 ):
-    model = make_model(vectors, index=index, recipe=recipe)
+    model = make_model(vectors, index=index, scan=scan, recipe=recipe)
     request = RecommendationRequest(limit, candidates=candidates, **members)
     return PipelineRun(
         request=request,

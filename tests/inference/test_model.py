@@ -9,6 +9,8 @@ from common.errors import CorruptArtifact, OperationUnavailable, ResourceNotFoun
 from inference.model import ModelLoader, open_index
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import IndexCalibration
 from recipes.retrieval.annoy import AnnoyIndex
+from recipes.retrieval.lists import ListIndex
+from recipes.retrieval.scan import ScanIndex
 from tests.inference.vectors import vectors
 from tests.runtime_service.world import publish
 
@@ -79,26 +81,51 @@ def test_recipe_that_only_batch_jobs_answer_is_refused(store, tmp_path, popular)
 
 
 def calibration(chosen):
-    made = IndexCalibration(chosen=chosen)
-    made.measurements.add(index="annoy", search_k=2000)
+    made = IndexCalibration(chosen=chosen, has_scan=True)
+    made.setting.index, made.setting.search_k, made.setting.probes = chosen, 2000, 2
     return made
 
 
 @pytest.mark.parametrize(
-    ("mode", "chosen", "is_annoy"),
-    [("auto", "exact", False), ("auto", "annoy", True), ("annoy", "exact", True), ("exact", "annoy", False)],
+    ("mode", "chosen", "kind"),
+    [
+        ("auto", "exact", None),
+        ("auto", "scan", ScanIndex),
+        ("auto", "lists", ListIndex),
+        ("auto", "annoy", AnnoyIndex),
+        ("exact", "lists", None),
+        ("scan", "annoy", ScanIndex),
+        ("annoy", "lists", ListIndex),
+    ],
 )
-def test_index_is_the_calibrations_choice_unless_forced(index_folder, mode, chosen, is_annoy):
-    index = open_index(index_folder, calibration(chosen), item_vectors=vectors(), mode=mode)
+def test_index_is_the_calibrations_choice_unless_the_artifact_has_the_one_that_is_wanted(
+    index_folder, mode, chosen, kind
+):
+    index, scan = open_index(index_folder, calibration(chosen), item_vectors=vectors(), mode=mode)
 
-    assert isinstance(index, AnnoyIndex) if is_annoy else index is None
+    assert index is None if kind is None else isinstance(index, kind)
+    assert (scan is None) == (mode == "exact")
+
+
+def test_artifact_from_before_there_were_several_indexes_is_scored_whole(tmp_path):
+    before = IndexCalibration(chosen="annoy")
+    before.measurements.add(index="annoy", search_k=2000)
+
+    assert open_index(tmp_path, before, item_vectors=vectors(), mode="auto") == (None, None)
 
 
 def test_unknown_choice_is_a_corrupt_artifact(index_folder):
-    with pytest.raises(CorruptArtifact, match=r"`index\.chosen`: got 'ivf', want annoy or exact"):
+    with pytest.raises(CorruptArtifact, match=r"`index\.chosen`: got 'ivf', want exact, scan, lists or annoy"):
         open_index(index_folder, calibration("ivf"), item_vectors=vectors(), mode="auto")
 
 
-def test_index_of_another_catalogue_is_a_corrupt_artifact(index_folder):
-    with pytest.raises(CorruptArtifact, match="got 3000 items, want 2999"):
-        open_index(index_folder, calibration("annoy"), item_vectors=vectors()[:-1], mode="auto")
+@pytest.mark.parametrize("chosen", ["scan", "lists", "annoy"])
+def test_index_of_another_catalogue_is_a_corrupt_artifact(index_folder, chosen):
+    with pytest.raises(CorruptArtifact, match="want"):
+        open_index(index_folder, calibration(chosen), item_vectors=vectors()[:-200], mode="auto")
+
+
+@pytest.mark.parametrize("chosen", ["scan", "lists", "annoy"])
+def test_index_without_its_files_is_a_corrupt_artifact(tmp_path, chosen):
+    with pytest.raises(CorruptArtifact, match=r"array `"):
+        open_index(tmp_path, calibration(chosen), item_vectors=vectors(), mode="auto")

@@ -23,6 +23,7 @@ from inference.past_events import PAST_ACTIONS, PAST_ITEMS
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.catalog import get_recipe
 from recipes.components.exploration import ItemAges
+from recipes.data.histories import FloatArray
 from recipes.data.training_data import Interactions, TrainingData
 from recipes.models.action_propensity.config import ActionPropensityConfig
 from recipes.models.action_propensity.data import ActionData, ActionEvents
@@ -31,7 +32,8 @@ from recipes.models.action_propensity.fit import ActionPropensityFitter
 from recipes.ports import ItemScorer
 from recipes.registry import make_fitter, read_config
 from recipes.retrieval.annoy import build_annoy
-from recipes.retrieval.calibration import calibrate
+from recipes.retrieval.scan import build_scan
+from recipes.retrieval.transforms import Transform
 from runtime_service.serving.deployments import Assignment
 from trainer.training.past_events import collect_events
 
@@ -175,8 +177,6 @@ def write_files(folder: Path, fitted: Fitted) -> ArtifactManifest:
             "history_times": histories.times,
         },
     )
-    build_annoy(scorer.item_vectors, folder / "index.ann", seed=1, trees=10)
-    calibration = calibrate(scorer.item_vectors, queries, path=folder / "index.ann", trees=10)
     manifest = ArtifactManifest(
         recipe=fitted.name,
         n_items=N_ITEMS,
@@ -185,13 +185,18 @@ def write_files(folder: Path, fitted: Fitted) -> ArtifactManifest:
         event_types=fitted.data.event_types,
     )
     manifest.snapshot.event_watermark = WATERMARK
-    manifest.index.chosen = "exact"  # whatever this machine measured: what is served must be the same each time
-    manifest.index.trees = calibration.trees
-    for measured in calibration.measurements:
-        manifest.index.measurements.add(
-            index=measured.index, search_k=measured.search_k, recall_at_25=measured.recall_at_25
-        )
+    _write_indexes(scorer.item_vectors, queries, folder)
+    # Not what a machine happens to measure: what is served is to be the same each time.
+    manifest.index.chosen = manifest.index.setting.index = "annoy"
+    manifest.index.setting.search_k = 2000
+    manifest.index.has_scan = True
     return manifest
+
+
+def _write_indexes(item_vectors: FloatArray, user_vectors: FloatArray, folder: Path) -> None:
+    transform = Transform.fit("whitened", item_vectors=item_vectors, user_vectors=user_vectors)
+    build_annoy(item_vectors, folder, transform=transform, seed=1, trees=10)
+    build_scan(item_vectors, folder, user_vectors=user_vectors)
 
 
 def publish(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -14,56 +15,90 @@ from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from recipes.components.exploration import ItemAges
 from recipes.data.histories import Histories
 from recipes.ports import ItemScorer
-from recipes.retrieval.annoy import build_annoy
-from recipes.retrieval.calibration import calibrate
+from recipes.retrieval.calibration import SCANNED_FROM, IndexMeasurement, calibrate
 from recipes.spec import RecipeSpec
 from trainer.training.loading import LoadedData
 from trainer.training.spec import TrainingSpec
 
-__all__ = ["no_index", "write_index", "write_users", "write_vocabularies"]
+__all__ = ["no_index", "write_index", "write_item_index", "write_users", "write_vocabularies"]
 
-_INDEX_FILE: Final = "index.ann"
-#: Users whose vectors an index is calibrated with.
-_CALIBRATION_USERS: Final = 256
+#: Queries that an index is measured with, and users that it is made from.
+_QUERIES: Final = 256
+_LEARNT_USERS: Final = 8_192
+#: Every second query is of what a user did first, no more than this: new users ask for other things than old ones.
+_FEW: Final = 3
 
 
 def write_index(
-    scorer: ItemScorer, histories: Histories, folder: Path, spec: TrainingSpec
+    scorer: ItemScorer, folder: Path, spec: TrainingSpec, *, held_out: Histories, learnt: Histories
 ) -> manifest_pb2.IndexCalibration:
-    """Build the Annoy index of a model, and measure whether it is worth having.
+    """Build the indexes of a model, measure them, and keep the best.
 
     Args:
         scorer: The model.
-        histories: Of users to measure by, at best such as the model does not know.
         folder: The artifact's, existing.
-        spec: Has the trees of the index and the recall that is wanted of it.
+        spec: Has the trees of a forest and the recall that is wanted.
+        held_out: What queries are made of, at best of users that the model does not know.
+        learnt: Of other users, by whom indexes are made.
 
     Returns:
         Which index to serve with, and all that was measured.
     """
-    path = folder / _INDEX_FILE
-    build_annoy(scorer.item_vectors, path, seed=spec.seed, trees=spec.index_trees)
-    chosen = np.random.default_rng(spec.seed).permutation(len(histories))[:_CALIBRATION_USERS]
-    queries = scorer.embed_histories(histories.take(chosen))
+    random = np.random.default_rng(spec.seed)
+    chosen = random.permutation(len(held_out))[:_QUERIES]
+    lengths = held_out.lengths()[chosen]
+    lengths[::2] = np.minimum(lengths[::2], _FEW)
+    queries = held_out.before(chosen, lengths)
+    width, n_items = scorer.item_vectors.shape[1], len(scorer.item_vectors)
+    users = np.empty((0, width), np.float32)
+    if n_items >= SCANNED_FROM:
+        active = np.flatnonzero(learnt.lengths() > 0)
+        users = scorer.embed_histories(learnt.take(np.sort(random.permutation(active)[:_LEARNT_USERS])))
     calibration = calibrate(
-        scorer.item_vectors, queries, path=path, trees=spec.index_trees, recall_floor=spec.recall_floor
+        scorer.item_vectors,
+        scorer.embed_histories(queries),
+        user_vectors=users,
+        folder=folder,
+        seed=spec.seed,
+        trees=spec.index_trees,
+        recall_floor=spec.recall_floor,
     )
     return manifest_pb2.IndexCalibration(
         chosen=calibration.chosen.index,
         recall_floor=spec.recall_floor,
         trees=spec.index_trees,
-        measurements=[
-            manifest_pb2.IndexMeasurement(
-                index=item.index, search_k=item.search_k, recall_at_25=item.recall_at_25, micros=round(item.micros, 1)
-            )
-            for item in calibration.measurements
-        ],
+        measurements=map(_measurement, calibration.measurements),
+        setting=_measurement(calibration.chosen),
+        has_scan=calibration.has_scan,
+        distinct_items=calibration.distinct_items,
+        queries=len(queries),
+    )
+
+
+def write_item_index(scorer: ItemScorer, folder: Path, spec: TrainingSpec) -> manifest_pb2.IndexCalibration:
+    """Do the same for a model that is asked what is like an item: users are histories of one item each."""
+    n_items = len(scorer.item_vectors)
+    items = np.random.default_rng(spec.seed).permutation(n_items)[: _QUERIES + _LEARNT_USERS]
+    held_out = min(_QUERIES, max(1, n_items // 2))
+    alone = Histories.of_items(np.arange(len(items) + 1), items)
+    return write_index(
+        scorer,
+        folder,
+        spec,
+        held_out=alone.take(np.arange(held_out)),
+        learnt=alone.take(np.arange(held_out, len(items))),
     )
 
 
 def no_index(searched_as: str, spec: TrainingSpec) -> manifest_pb2.IndexCalibration:
     """Say that a kind has no index: `exact` where all is scored, `none` where nothing is searched."""
     return manifest_pb2.IndexCalibration(chosen=searched_as, recall_floor=spec.recall_floor, trees=spec.index_trees)
+
+
+def _measurement(item: IndexMeasurement) -> manifest_pb2.IndexMeasurement:
+    values = asdict(item)
+    values["micros"] = round(item.micros, 1)
+    return manifest_pb2.IndexMeasurement(**values)
 
 
 def write_vocabularies(loaded: LoadedData, folder: Path) -> None:

@@ -14,9 +14,9 @@ from inference.stages.score import score, score_all
 from inference.user_state import UserState
 from recipes.components.exploration import Bonus
 from recipes.ports import ScoreDelta
-from recipes.retrieval.annoy import AnnoyIndex
+from recipes.retrieval.lists import ListIndex
 from tests.inference.runs import make_run
-from tests.inference.vectors import N_ITEMS, embedding, vectors
+from tests.inference.vectors import KINDS, N_ITEMS, embedding, open_kind, vectors
 
 NOTHING = ScoreDelta.nothing()
 VECTORS = vectors()
@@ -30,8 +30,8 @@ def brute_force(state, allowed, limit):
     return items[order].tolist(), scores[items[order]]
 
 
-def find(state, *, index=None, candidates=EVERYTHING, limit=25, bonus=None, **sizes):
-    run = make_run(VECTORS, state, index=index, candidates=candidates, limit=limit)
+def find(state, *, index=(None, None), candidates=EVERYTHING, limit=25, bonus=None, **sizes):
+    run = make_run(VECTORS, state, index=index[0], scan=index[1], candidates=candidates, limit=limit)
     run.bonus = bonus
     for stage in (Retrieve(**sizes), score, keep_best):
         stage(run)
@@ -39,15 +39,15 @@ def find(state, *, index=None, candidates=EVERYTHING, limit=25, bonus=None, **si
 
 
 @pytest.fixture(scope="module")
-def index(index_folder):
-    """An index that misses some of the best."""
-    return AnnoyIndex(index_folder / "index.ann", VECTORS, search_k=4000)
+def indexes(index_folder):
+    """By kind an index and the scan; those that are not exact by nature look at everything they have."""
+    return {kind: open_kind(index_folder, kind, thorough=True) for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
-def thorough_index(index_folder):
-    """An index that looks at every node."""
-    return AnnoyIndex(index_folder / "index.ann", VECTORS, search_k=10_000_000)
+def hasty_indexes(index_folder):
+    """Indexes that miss some of the best."""
+    return {kind: open_kind(index_folder, kind) for kind in ("lists", "annoy")}
 
 
 @pytest.fixture(
@@ -62,46 +62,55 @@ def state(request):
     return UserState(embedding(0), ScoreDelta(np.array(places, np.int32), np.array(request.param, np.float32)))
 
 
-def test_without_index_everything_is_what_looking_at_all_gives(state):
-    run = find(state)
+def hundred_best_shares(state, allowed):
+    """Return by item what is shown as its score: its share among the hundred best that may be returned."""
+    items, scores = brute_force(state, allowed, N_ITEMS)
+    exponentials = np.exp(scores.astype(np.float64) - scores[0])
+    return dict(zip(items, exponentials / exponentials[:100].sum(), strict=True))
 
-    items, scores = brute_force(state, np.ones(N_ITEMS, bool), 25)
-    shares = np.exp(score_all(VECTORS, state).astype(np.float64) - scores[0])
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_everything_is_what_looking_at_all_gives(state, indexes, kind):
+    run = find(state, index=indexes[kind])
+
+    everything = np.ones(N_ITEMS, bool)
+    items, scores = brute_force(state, everything, 25)
+    shares = hundred_best_shares(state, everything)
     assert run.items.tolist() == items
-    np.testing.assert_allclose(run.shares, shares[items] / shares.sum(), rtol=1e-4)
+    np.testing.assert_allclose(run.top_scores, scores, rtol=1e-5)
+    np.testing.assert_allclose(run.shares, [shares[item] for item in items], rtol=1e-4)
 
 
-def test_shares_of_all_items_are_one():
-    run = find(UserState(embedding(1), NOTHING), limit=N_ITEMS)
+@pytest.mark.parametrize("candidates", [EVERYTHING, Bitmap(np.arange(N_ITEMS) % 3 > 0)], ids=["everything", "some"])
+@pytest.mark.parametrize("limit", [5, 100, 300])
+def test_every_index_shows_the_same_scores_to_the_last_bit(state, indexes, candidates, limit):
+    runs = [find(state, index=index, candidates=candidates, limit=limit) for index in indexes.values()]
 
-    assert len(run.items) == N_ITEMS
-    assert run.shares.sum() == pytest.approx(1.0, abs=1e-4)
-
-
-def test_index_that_looks_at_every_node_is_what_looking_at_all_gives(state, thorough_index):
-    run = find(state, index=thorough_index)
-
-    assert run.items.tolist() == brute_force(state, np.ones(N_ITEMS, bool), 25)[0]
-    assert (np.diff(run.shares) <= 0).all()
-    assert 0.0 < run.shares.sum() <= 1.0 + 1e-6
+    for run in runs[1:]:
+        assert run.items.tolist() == runs[0].items.tolist()
+        assert run.shares.tobytes() == runs[0].shares.tobytes()
 
 
-def test_index_finds_most_of_the_best(index):
+@pytest.mark.parametrize("kind", KINDS)
+def test_shares_are_of_the_best_hundred_whatever_is_asked_for(indexes, kind):
+    state = UserState(embedding(2), NOTHING)
+    few, hundred, all_items = (find(state, index=indexes[kind], limit=limit) for limit in (5, 100, N_ITEMS))
+
+    assert few.shares.tolist() == hundred.shares[:5].tolist() == all_items.shares[:5].tolist()
+    assert hundred.shares.sum() == pytest.approx(1.0, abs=1e-4)
+    assert len(all_items.items) == N_ITEMS
+    assert all_items.shares.sum() > 1.0
+
+
+@pytest.mark.parametrize("kind", ["lists", "annoy"])
+def test_index_finds_most_of_the_best(hasty_indexes, kind):
     recalls = []
     for seed in range(40):
         state = UserState(embedding(seed), NOTHING)
         items, _ = brute_force(state, np.ones(N_ITEMS, bool), 25)
-        recalls.append(len(np.intersect1d(find(state, index=index).items, items)) / 25)
+        recalls.append(len(np.intersect1d(find(state, index=hasty_indexes[kind]).items, items)) / 25)
 
-    assert np.mean(recalls) > 0.9
-
-
-def test_shares_with_an_index_are_of_the_best_hundred_whatever_is_asked_for(thorough_index):
-    state = UserState(embedding(2), NOTHING)
-    few, many = (find(state, index=thorough_index, limit=limit) for limit in (5, 100))
-
-    np.testing.assert_allclose(few.shares, many.shares[:5], rtol=1e-5)
-    assert many.shares.sum() == pytest.approx(1.0, abs=1e-4)
+    assert 0.9 < np.mean(recalls) < 1.0
 
 
 @settings(deadline=None, max_examples=60)
@@ -111,9 +120,10 @@ def test_shares_with_an_index_are_of_the_best_hundred_whatever_is_asked_for(thor
     seed=st.integers(0, 1000),
     few=st.sampled_from([0, 20_000]),
     few_share=st.sampled_from([0.0, 0.125, 1.0]),
-    with_index=st.booleans(),
+    excluded=st.sampled_from([0, 200, N_ITEMS]),
+    kind=st.sampled_from(KINDS),
 )
-def test_filters_are_exact_at_any_selectivity(thorough_index, passing, limit, seed, few, few_share, with_index):
+def test_filters_are_exact_at_any_selectivity(indexes, passing, limit, seed, few, few_share, excluded, kind):
     random = np.random.default_rng(seed)
     allowed = np.zeros(N_ITEMS, bool)
     allowed[random.choice(N_ITEMS, passing, replace=False)] = True
@@ -122,11 +132,12 @@ def test_filters_are_exact_at_any_selectivity(thorough_index, passing, limit, se
 
     run = find(
         state,
-        index=thorough_index if with_index else None,
+        index=indexes[kind],
         candidates=Bitmap(allowed),
         limit=limit,
         few=few,
         few_share=few_share,
+        excluded=excluded,
     )
 
     items, scores = brute_force(state, allowed, limit)
@@ -136,41 +147,49 @@ def test_filters_are_exact_at_any_selectivity(thorough_index, passing, limit, se
     assert len(run.shares) == len(items)
 
 
-def test_index_that_comes_back_short_of_what_passes_is_made_up_for(index):
-    # What passes is what the index is asked for last.
-    state = UserState(embedding(3), NOTHING)
-    order, _ = brute_force(state, np.ones(N_ITEMS, bool), N_ITEMS)
+@settings(deadline=None, max_examples=40)
+@given(
+    passing=st.integers(0, N_ITEMS),
+    limit=st.integers(1, 500),
+    seed=st.integers(0, 1000),
+    kind=st.sampled_from(["lists", "annoy"]),
+)
+def test_answers_are_never_short_and_filters_are_exact_however_hasty_the_index(
+    hasty_indexes, passing, limit, seed, kind
+):
+    random = np.random.default_rng(seed)
     allowed = np.zeros(N_ITEMS, bool)
-    allowed[order[-2000:]] = True
+    allowed[random.choice(N_ITEMS, passing, replace=False)] = True
+    state = UserState(embedding(seed), NOTHING)
 
-    run = find(state, index=index, candidates=Bitmap(allowed), few=0)
+    run = find(state, index=hasty_indexes[kind], candidates=Bitmap(allowed), limit=limit)
 
-    assert run.items.tolist() == order[-2000:-1975]
-    assert run.shortlist is None
+    items, _ = brute_force(state, allowed, limit)
+    assert len(run.items) == len(items)
+    assert allowed[run.items].all()
+    if passing < N_ITEMS - 200:
+        assert run.exact
+    if run.exact:
+        assert run.items.tolist() == items
 
 
 @pytest.mark.parametrize("candidates", [EVERYTHING, EVERYTHING.without(7)], ids=["everything", "one item less"])
 def test_index_that_finds_fewer_than_are_asked_for_is_made_up_for(index_folder, candidates):
-    hasty = AnnoyIndex(index_folder / "index.ann", VECTORS, search_k=1)
+    _, scan = open_kind(index_folder, "scan")
+    one_list = ListIndex.open(index_folder, VECTORS, probes=1)
     state = UserState(embedding(3), NOTHING)
-    assert len(hasty.nearest(state.embedding, 500)) < 500
+    assert len(one_list.nearest(state.embedding, 500).items) < 500
 
-    run = find(state, index=hasty, candidates=candidates, limit=500)
+    for index in ((one_list, scan), (one_list, None)):
+        run = find(state, index=index, candidates=candidates, limit=500)
 
-    assert run.items.tolist() == brute_force(state, candidates.mask(N_ITEMS), 500)[0]
-
-
-@pytest.mark.parametrize("passing", [N_ITEMS // 2, N_ITEMS - 1])
-def test_what_passes_is_searched_for_where_it_is_a_large_share_of_a_small_catalogue(index, passing):
-    run = find(UserState(embedding(3), NOTHING), index=index, candidates=Bitmap(np.arange(N_ITEMS) < passing))
-
-    assert run.shortlist is not None
-    assert len(run.shortlist) < 500
+        assert run.items.tolist() == brute_force(state, candidates.mask(N_ITEMS), 500)[0]
+        assert run.exact
 
 
-def test_nothing_that_passes_gives_nothing(thorough_index):
+def test_nothing_that_passes_gives_nothing(indexes):
     nothing = Bitmap(np.zeros(N_ITEMS, bool))
-    for found_by in (None, thorough_index):
+    for found_by in indexes.values():
         for few in (0, 20_000):
             run = find(UserState(embedding(1), NOTHING), index=found_by, candidates=nothing, few=few, few_share=0.0)
             assert len(run.items) == len(run.shares) == 0
@@ -188,25 +207,25 @@ def test_listed_items_stay_in_their_order_where_scores_are_equal():
     assert run.shares.sum() == pytest.approx(1.0)
 
 
-def test_one_item_less_costs_no_place(state, thorough_index):
+def test_one_item_less_costs_no_place(state, indexes):
     items, _ = brute_force(state, np.ones(N_ITEMS, bool), 26)
-    for index in (None, thorough_index):
+    for index in indexes.values():
         run = find(state, index=index, candidates=EVERYTHING.without(items[0]))
         assert run.items.tolist() == items[1:]
 
 
-def test_bonus_counts_with_an_index_and_without(state, thorough_index):
+def test_bonus_counts_with_an_index_and_without(state, indexes):
     items = np.array([11, 1500, 2999], np.int32)
     bonus = Bonus(items, np.array([50.0, 40.0, -60.0], np.float32), items)
-    for index in (None, thorough_index):
+    for index in indexes.values():
         assert find(state, index=index, bonus=bonus).items[:2].tolist() == [11, 1500]
 
 
-def test_the_best_items_may_all_be_lowered_and_the_worst_raised(thorough_index):
+def test_the_best_items_may_all_be_lowered_and_the_worst_raised(indexes):
     order, _ = brute_force(UserState(embedding(4), NOTHING), np.ones(N_ITEMS, bool), N_ITEMS)
     items = np.array([*order[:40], *order[-3:]], np.int32)
     state = UserState(embedding(4), ScoreDelta(items, np.repeat([-100.0, 200.0], [40, 3]).astype(np.float32)))
-    for index in (None, thorough_index):
+    for index in indexes.values():
         run = find(state, index=index)
 
         assert run.items.tolist() == brute_force(state, np.ones(N_ITEMS, bool), 25)[0]

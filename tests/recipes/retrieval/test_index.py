@@ -1,16 +1,19 @@
-"""Indexes find the largest inner products; calibration takes the cheapest that finds enough."""
-
-import itertools
+"""Indexes find the largest inner products, say truly when that is proven, and refuse files of another catalogue."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from common.errors import CorruptArtifact
 from recipes.retrieval.annoy import AnnoyIndex, build_annoy, with_extra_coordinate
-from recipes.retrieval.calibration import calibrate
 from recipes.retrieval.exact import ExactIndex
+from recipes.retrieval.lists import ListIndex, build_lists
+from recipes.retrieval.rescore import inner_products
+from recipes.retrieval.scan import ScanIndex, build_scan
+from recipes.retrieval.transforms import TRANSFORMS, Transform
 
-N_ITEMS, WIDTH = 3000, 16
+N_ITEMS, WIDTH = 3000, 17
 
 
 @pytest.fixture(scope="module")
@@ -23,45 +26,178 @@ def vectors():
 
 
 @pytest.fixture(scope="module")
-def queries():
-    return np.random.default_rng(2).standard_normal((60, WIDTH), np.float32)
+def users():
+    # Some directions are asked for more than others, and one in common.
+    drawn = np.random.default_rng(3).standard_normal((400, WIDTH), np.float32) * np.linspace(0.2, 2, WIDTH)
+    return (drawn + np.eye(WIDTH)[0] * 3).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def forest(vectors, tmp_path_factory):
-    path = tmp_path_factory.mktemp("index") / "index.ann"
-    build_annoy(vectors, path, seed=1)
-    return path
+def queries(users):
+    return users[:60]
+
+
+def whitened(vectors, users):
+    return Transform.fit("whitened", item_vectors=vectors, user_vectors=users[60:])
+
+
+@pytest.fixture(scope="module")
+def folder(vectors, users, tmp_path_factory):
+    made = tmp_path_factory.mktemp("index")
+    build_annoy(vectors, made, transform=whitened(vectors, users), seed=1, head=50)
+    build_scan(vectors, made, user_vectors=users[60:])
+    build_lists(vectors, users[60:], made, transform=whitened(vectors, users), clusters=40, length=300, seed=1)
+    return made
+
+
+def best(vectors, query, limit, allowed=None):
+    """Return the best items by a full sort, of those that are allowed."""
+    products = vectors.astype(np.float64) @ query
+    items = np.arange(len(vectors)) if allowed is None else np.flatnonzero(allowed)
+    return set(items[np.argsort(-products[items], kind="stable")[:limit]].tolist())
+
+
+def recall(vectors, index, queries, limit=25):
+    hits = [len(best(vectors, query, limit) & set(index.nearest(query, limit).items.tolist())) for query in queries]
+    return sum(hits) / limit / len(queries)
 
 
 def test_exact_search_is_a_full_sort(vectors, queries):
-    items, scores = ExactIndex(vectors).search(queries[0], 25)
-    products = vectors @ queries[0]
-    assert items.tolist() == np.argsort(-products, kind="stable")[:25].tolist()
-    np.testing.assert_array_equal(scores, products[items])
-    assert (items.dtype, scores.dtype) == (np.int32, np.float32)
+    nearest = ExactIndex(vectors).nearest(queries[0], 25)
+    assert nearest.items.tolist() == np.argsort(-(vectors @ queries[0]), kind="stable")[:25].tolist()
+    assert nearest.proven
+    assert nearest.items.dtype == np.int32
 
 
-def test_annoy_finds_nearly_all_of_it_and_scores_it_exactly(vectors, queries, forest):
-    exact, annoy = ExactIndex(vectors), AnnoyIndex(forest, vectors, search_k=20_000)
-    hits = 0
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_transformations_keep_the_order_of_products(vectors, users, name):
+    transform = Transform.fit(name, item_vectors=vectors, user_vectors=users)
+    products = vectors @ users[:5].T
+    moved = transform.items(vectors) @ transform.queries(users[:5]).T
+    lowered = products - transform.mean @ users[:5].T
+    np.testing.assert_allclose(moved, lowered, rtol=1e-4, atol=1e-4)
+
+
+def test_whitened_users_ask_for_all_directions_alike(vectors, users):
+    moved = Transform.fit("whitened", item_vectors=vectors, user_vectors=users).queries(users)
+    np.testing.assert_allclose(moved.T @ moved / len(users), np.eye(WIDTH), atol=0.03)
+
+
+def test_inner_products_do_not_depend_on_what_else_is_scored(vectors, queries):
+    all_scores = inner_products(vectors, np.arange(N_ITEMS, dtype=np.int32), queries[0])
+    np.testing.assert_allclose(all_scores, vectors @ queries[0], rtol=1e-4, atol=1e-4)
+    for item in (0, 7, N_ITEMS - 1):
+        assert inner_products(vectors, np.array([item], np.int32), queries[0])[0] == all_scores[item]
+
+
+def test_scan_has_the_best_for_certain_and_little_else(vectors, queries, folder):
+    scan = ScanIndex.open(folder, n_items=N_ITEMS, width=WIDTH)
     for query in queries:
-        items, scores = annoy.search(query, 25)
-        np.testing.assert_allclose(scores, vectors[items] @ query, rtol=1e-5)
-        assert (np.diff(scores) <= 0).all()
-        hits += len(np.intersect1d(items, exact.search(query, 25)[0]))
-    assert hits / (25 * len(queries)) >= 0.95
+        nearest = scan.nearest(query, 25)
+        candidates = set(nearest.items.tolist())
+        assert best(vectors, query, 25) <= candidates
+        assert len(candidates) == len(nearest.items) < 60
+        assert nearest.proven
 
 
-def test_more_inspected_nodes_find_more(vectors, queries, forest):
-    exact = [ExactIndex(vectors).search(query, 25)[0] for query in queries]
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 1000), limit=st.integers(1, 200), passing=st.integers(0, N_ITEMS), common=st.floats(0, 50))
+def test_scan_has_the_best_of_what_is_allowed_whoever_asks(vectors, folder, seed, limit, passing, common):
+    random = np.random.default_rng(seed)
+    # Unlike the users that it was made for.
+    drawn = random.standard_normal((2, WIDTH)) * [[random.lognormal(0, 2)], [common]]
+    query = drawn.sum(axis=0).astype(np.float32)
+    allowed = np.zeros(N_ITEMS, bool)
+    allowed[random.choice(N_ITEMS, passing, replace=False)] = True
 
-    def recall(search_k):
-        annoy = AnnoyIndex(forest, vectors, search_k=search_k)
-        lists = [annoy.search(query, 25)[0] for query in queries]
-        return np.mean([np.isin(one, right).mean() for one, right in zip(lists, exact, strict=True)])
+    items = ScanIndex.open(folder, n_items=N_ITEMS, width=WIDTH).nearest(query, limit, allowed).items
 
-    assert recall(200) < recall(20_000)
+    assert best(vectors, query, limit, allowed) <= set(items.tolist())
+    assert allowed[items].all()
+    assert len(set(items.tolist())) == len(items)
+
+
+@pytest.mark.parametrize("n_items", [1, 5, 128, 129])
+def test_scan_of_few_items_and_of_nobody(tmp_path, n_items):
+    vectors = np.random.default_rng(5).standard_normal((n_items, 3)).astype(np.float32)
+    vectors[0] = 0.0
+    build_scan(vectors, tmp_path, user_vectors=np.empty((0, 3), np.float32))
+    scan = ScanIndex.open(tmp_path, n_items=n_items, width=3)
+    for query in (np.array([1, 2, 3], np.float32), np.zeros(3, np.float32)):
+        assert sorted(scan.nearest(query, 200).items.tolist()) == list(range(n_items))
+    assert best(vectors, np.array([1, 2, 3], np.float32), 1) <= set(
+        scan.nearest(np.array([1, 2, 3], np.float32), 1).items.tolist()
+    )
+
+
+def test_lists_find_nearly_all_of_it_and_more_lists_find_more(vectors, queries, folder):
+    recalls = [recall(vectors, ListIndex.open(folder, vectors, probes=probes), queries) for probes in (1, 2, 8)]
+    assert recalls == sorted(recalls)
+    assert recalls[0] < recalls[-1]
+    assert recalls[-1] >= 0.95
+
+
+def test_forest_finds_nearly_all_of_it_and_more_nodes_find_more(vectors, queries, folder):
+    few, many = (recall(vectors, AnnoyIndex(folder, vectors, search_k=search_k), queries) for search_k in (50, 20_000))
+    assert few < many
+    assert many >= 0.95
+
+
+def test_all_items_differ_whatever_is_asked_for(vectors, queries, folder):
+    for index in (
+        ListIndex.open(folder, vectors, probes=40),
+        AnnoyIndex(folder, vectors, search_k=20_000),
+        ScanIndex.open(folder, n_items=N_ITEMS, width=WIDTH),
+    ):
+        for limit in (1, 100, N_ITEMS, 2 * N_ITEMS):
+            items = index.nearest(queries[0], limit).items
+            assert len(np.unique(items)) == len(items)
+            assert items.dtype == np.int32
+
+
+def planted(head):
+    """Return items of which a few are far longer than the rest, in the direction of a query, and the query."""
+    random = np.random.default_rng(6)
+    vectors = 0.05 * random.standard_normal((2000, WIDTH))
+    vectors[:head, 0] += 5
+    query = np.eye(WIDTH, dtype=np.float32)[0]
+    users = (query + 0.1 * random.standard_normal((200, WIDTH))).astype(np.float32)
+    return vectors.astype(np.float32), users, query
+
+
+def test_an_answer_is_proven_where_nothing_else_can_be_as_good(tmp_path):
+    vectors, users, query = planted(head=40)
+    transform = Transform.fit("raw", item_vectors=vectors, user_vectors=users)
+    build_annoy(vectors, tmp_path, transform=transform, seed=1, head=40)
+    build_lists(vectors, users, tmp_path, transform=transform, clusters=4, length=100, seed=1)
+    for index in (AnnoyIndex(tmp_path, vectors, search_k=500), ListIndex.open(tmp_path, vectors, probes=1)):
+        nearest = index.nearest(query, 40)
+        assert nearest.proven
+        assert set(nearest.items.tolist()) == best(vectors, query, 40)
+        # Of the short ones any may be better than what is found of them.
+        assert not index.nearest(query, 60).proven
+        assert not index.nearest(-query, 40).proven
+
+
+def test_proofs_are_never_wrong(tmp_path):
+    random = np.random.default_rng(8)
+    vectors, users, query = planted(head=60)
+    vectors[:60, 0] *= random.uniform(0.2, 1.0, 60).astype(np.float32)
+    proven = 0
+    for name in TRANSFORMS:
+        made = tmp_path / name
+        made.mkdir()
+        transform = Transform.fit(name, item_vectors=vectors, user_vectors=users)
+        build_annoy(vectors, made, transform=transform, seed=1, trees=4, head=30)
+        build_lists(vectors, users, made, transform=transform, clusters=8, length=70, seed=1)
+        for index in (AnnoyIndex(made, vectors, search_k=200), ListIndex.open(made, vectors, probes=2)):
+            for turn in np.linspace(0, 1, 40):
+                turned = (query + turn * random.standard_normal(WIDTH)).astype(np.float32)
+                nearest = index.nearest(turned, 20)
+                if nearest.proven:
+                    proven += 1
+                    assert set(nearest.items.tolist()) == best(vectors, turned, 20)
+    assert proven > 20
 
 
 def test_the_extra_coordinate_gives_one_length_and_leaves_products_alone(vectors, queries):
@@ -71,71 +207,58 @@ def test_the_extra_coordinate_gives_one_length_and_leaves_products_alone(vectors
     np.testing.assert_allclose(extended @ np.append(queries[0], 0), vectors @ queries[0], rtol=1e-4, atol=1e-4)
 
 
-def test_the_same_vectors_and_seed_build_the_same_bytes(vectors, forest, tmp_path):
-    build_annoy(vectors, tmp_path / "again.ann", seed=1)
-    assert (tmp_path / "again.ann").read_bytes() == forest.read_bytes()
-
-
-def test_the_forest_of_another_catalogue_is_corrupt(vectors, forest):
-    with pytest.raises(CorruptArtifact, match=r"index\.ann: got 3000 items, want 2999"):
-        AnnoyIndex(forest, vectors[1:], search_k=100)
-
-
-def test_a_missing_forest_is_corrupt(vectors, tmp_path):
-    with pytest.raises(CorruptArtifact, match=r"none\.ann"):
-        AnnoyIndex(tmp_path / "none.ann", vectors, search_k=100)
+def test_the_same_vectors_and_seed_build_the_same_bytes(vectors, users, folder, tmp_path):
+    build_annoy(vectors, tmp_path, transform=whitened(vectors, users), seed=1, head=50)
+    build_scan(vectors, tmp_path, user_vectors=users[60:])
+    build_lists(vectors, users[60:], tmp_path, transform=whitened(vectors, users), clusters=40, length=300, seed=1)
+    for path in folder.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 @pytest.mark.parametrize("n_items", [1, 3])
 def test_small_catalogues_are_found_whole(n_items, tmp_path):
     vectors = np.eye(3, dtype=np.float32)[:n_items]
-    build_annoy(vectors, tmp_path / "small.ann", seed=1)
+    users = np.ones((2, 3), np.float32)
+    transform = Transform.fit("centred", item_vectors=vectors, user_vectors=users)
+    build_annoy(vectors, tmp_path, transform=transform, seed=1)
+    build_lists(vectors, users, tmp_path, transform=transform, clusters=2, length=25, seed=1)
     query = np.array([1, 2, 3], np.float32)
-    exact = ExactIndex(vectors).search(query, 25)[0].tolist()
-    assert AnnoyIndex(tmp_path / "small.ann", vectors, search_k=1000).search(query, 25)[0].tolist() == exact
+    for index in (AnnoyIndex(tmp_path, vectors, search_k=1000), ListIndex.open(tmp_path, vectors, probes=2)):
+        nearest = index.nearest(query, 25)
+        assert sorted(nearest.items.tolist()) == list(range(n_items))
+        assert nearest.proven
 
 
-def clock(*, exact_micros, annoy_micros, queries):
-    """Return a timer under which searches take given times: first the exact ones, then those of each setting."""
-    steps = itertools.chain([exact_micros] * queries, *(itertools.repeat(micros, queries) for micros in annoy_micros))
-    now = 0.0
-    for step in steps:
-        yield now
-        now += step / 1e6
-        yield now
+def openers(folder, vectors):
+    return {
+        "scan": lambda: ScanIndex.open(folder, n_items=len(vectors), width=vectors.shape[1]),
+        "lists": lambda: ListIndex.open(folder, vectors, probes=1),
+        "annoy": lambda: AnnoyIndex(folder, vectors, search_k=100),
+    }
 
 
-def calibrated(vectors, queries, forest, *, exact_micros, annoy_micros, **options):
-    times = clock(exact_micros=exact_micros, annoy_micros=annoy_micros, queries=len(queries))
-    return calibrate(vectors, queries, path=forest, timer=lambda: next(times), **options)
+@pytest.mark.parametrize("kind", ["scan", "lists", "annoy"])
+@pytest.mark.parametrize("difference", ["fewer", "narrower"])
+def test_the_index_of_another_catalogue_is_corrupt(vectors, folder, kind, difference):
+    another = vectors[:-200] if difference == "fewer" else np.ascontiguousarray(vectors[:, :-4])
+    with pytest.raises(CorruptArtifact, match=r"got .*, want "):
+        openers(folder, another)[kind]()
 
 
-def test_exact_search_is_chosen_where_it_is_as_cheap(vectors, queries, forest):
-    calibration = calibrated(vectors, queries, forest, exact_micros=100, annoy_micros=[90], search_k=[50_000])
-    assert calibration.measurements[1].recall_at_25 >= 0.98
-    assert calibration.chosen.index == "exact"
+@pytest.mark.parametrize("kind", ["scan", "lists", "annoy"])
+def test_a_missing_index_is_corrupt(vectors, tmp_path, kind):
+    with pytest.raises(CorruptArtifact, match="array `"):
+        openers(tmp_path, vectors)[kind]()
 
 
-def test_annoy_is_chosen_where_it_finds_enough_and_is_clearly_cheaper(vectors, queries, forest):
-    calibration = calibrated(
-        vectors, queries, forest, exact_micros=1000, annoy_micros=[10, 20], search_k=[100, 50_000, 60_000]
-    )
-    assert (calibration.chosen.index, calibration.chosen.search_k) == ("annoy", 50_000)
-    assert calibration.chosen.micros == pytest.approx(20)
-    # Nothing is tried beyond the first setting that finds enough.
-    assert [measured.search_k for measured in calibration.measurements] == [None, 100, 50_000]
-
-
-def test_an_index_that_never_finds_enough_is_not_chosen(vectors, queries, forest):
-    calibration = calibrated(
-        vectors, queries, forest, exact_micros=1000, annoy_micros=[10], search_k=[100], recall_floor=1.0
-    )
-    assert calibration.measurements[1].recall_at_25 < 1.0
-    assert calibration.chosen.index == "exact"
-
-
-def test_measuring_ends_where_annoy_is_no_cheaper(vectors, queries, forest):
-    calibration = calibrated(
-        vectors, queries, forest, exact_micros=10, annoy_micros=[20], search_k=[100, 200], recall_floor=1.0
-    )
-    assert len(calibration.measurements) == 2
+@pytest.mark.parametrize(
+    ("kind", "name"), [("scan", "scan_items"), ("lists", "lists_items"), ("annoy", "forest_items")]
+)
+def test_items_out_of_range_are_corrupt(vectors, folder, tmp_path, kind, name):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    items = np.load(tmp_path / f"{name}.npy")
+    items.flat[0] = N_ITEMS
+    np.save(tmp_path / f"{name}.npy", items)
+    with pytest.raises(CorruptArtifact, match=rf"`{name}\.npy`: got"):
+        openers(tmp_path, vectors)[kind]()

@@ -34,7 +34,7 @@ from recipes.models.popularity.config import PopularityConfig
 from recipes.models.popularity.fit import PopularityFitter
 from recipes.ports import FitProgress, Fitter, ItemScorer, UsesSideFeatures
 from recipes.registry import make_fitter, open_scorer, read_config
-from trainer.training.artifact_writer import write_index, write_users
+from trainer.training.artifact_writer import write_index, write_item_index, write_users
 from trainer.training.context_features import first_hidden
 from trainer.training.loading import LoadedData, load
 from trainer.training.objective_bias import ItemModel, apply_objective
@@ -139,8 +139,14 @@ class ItemRecommendationSteps(ItemExport):
         return apply_objective(fitter.extend(loaded.data), loaded, self._training.spec)
 
     def index(self, model: ItemModel, split: Split, folder: Path) -> manifest_pb2.IndexCalibration:
-        """Measure the index by the test users, whom the model knows least."""
-        return write_index(model.scorer, split.histories, folder, self._training.spec)
+        """Make the index from the users that were learnt from, and measure it by the test users.
+
+        Who asks what is like an item asks by that item alone: these recipes' indexes are made and measured by items.
+        """
+        spec = self._training.spec
+        if self._training.recipe.kind.is_personalized:
+            return write_index(model.scorer, folder, spec, held_out=split.histories, learnt=split.training.histories())
+        return write_item_index(model.scorer, folder, spec)
 
     def _fit_metrics(self, _: Fitter, *, prefix: str) -> dict[str, float]:  # noqa: ARG002 - for kinds that have some
         """Return metrics that a fitter measures itself; those of popularity have a prefix in its report."""

@@ -18,7 +18,7 @@ from recipes.evaluation.metrics import LIST_LENGTH, published
 from recipes.evaluation.ranking import top_items
 from recipes.models.lsa.score import EXTRA
 from recipes.ports import Fitter, ItemScorer
-from trainer.training.artifact_writer import write_index
+from trainer.training.artifact_writer import write_item_index
 from trainer.training.loading import LoadedData, load
 from trainer.training.objective_bias import ItemModel
 from trainer.training.offline_evaluation import OfflineEvaluation
@@ -63,9 +63,9 @@ class SimilarContentSteps(ItemExport):
         """Return the model, which has learnt from everything."""
         return model
 
-    def index(self, model: ItemModel, split: Histories, folder: Path) -> manifest_pb2.IndexCalibration:
-        """Measure the index by the items that were drawn."""
-        return write_index(model.scorer, split, folder, self._training.spec)
+    def index(self, model: ItemModel, _: Histories, folder: Path) -> manifest_pb2.IndexCalibration:
+        """Make the index from items, and measure it by others."""
+        return write_item_index(model.scorer, folder, self._training.spec)
 
 
 class SimilarContentUpdateSteps(IncrementalUpdateSteps):
@@ -75,10 +75,8 @@ class SimilarContentUpdateSteps(IncrementalUpdateSteps):
         """Read nothing."""
 
     def index(self, model: ItemModel, _: Histories, folder: Path) -> manifest_pb2.IndexCalibration:
-        """Measure the index by items, as a training does: there may be no users."""
-        spec = self._training.spec
-        queries = _query_items(len(model.scorer.item_vectors), seed=spec.seed)
-        return write_index(model.scorer, queries, folder, spec)
+        """Make and measure the index by items, as a training does: there may be no users."""
+        return write_item_index(model.scorer, folder, self._training.spec)
 
 
 def _query_items(n_items: int, *, seed: int) -> Histories:
