@@ -98,6 +98,18 @@ class TelemetrySettings(BaseSettings):
         description="HOST:PORT on which `GET /metrics` shows figures to Prometheus, without authentication, to all who "
         "reach it; absent: none are kept. See docs/observability.md.",
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern="^https?://[^/]+$",
+        description="`http://HOST:PORT` or `https://HOST:PORT` of a collector that takes traces as OTLP over gRPC; "
+        "absent: none are made. Needs the extra `telemetry`. See docs/observability.md.",
+    )
+    trace_ratio: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of the calls that are traced, of those whose caller has not decided.",
+    )
 
 
 class ProcessSettings(TlsSettings, TelemetrySettings):

@@ -161,4 +161,4 @@ class ControlPlaneSettings(ServerSettings):
 
     def telemetry(self) -> Telemetry:
         """Return what observes the parts of this service; to be called once, before anything is forked."""
-        return Telemetry(self, FIGURES)
+        return Telemetry(self, FIGURES, service="control_plane")

@@ -1,6 +1,6 @@
 """Writes what is told by the code alone; `make docs` runs it, a test compares what is written with the code.
 
-- docs/reference: operations, settings, errors
+- docs/reference: operations, settings, errors, metrics
 - cli/settings.json: the variables of each process, so that `tailorbird up` gives each its own without importing it
 """
 
@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings
 
 from common import errors
 from common.operations import operations_page
+from common.telemetry import CALL_FIGURES, Figure
 from control_plane.servicers.control.servicer import CONTROL_PLANE_SERVICE
 from control_plane.servicers.evaluations import EVALUATION_SERVICE
 from control_plane.servicers.storage import STORAGE_SERVICE
@@ -69,6 +70,32 @@ def settings_page() -> str:
     return "\n".join(lines)
 
 
+def figures(process: str) -> list[Figure]:
+    """Return what a process counts and measures."""
+    served = () if process == "gateway" else CALL_FIGURES
+    return sorted((*served, *importlib.import_module(f"{process}.figures").FIGURES), key=lambda figure: figure.name)
+
+
+def metrics_page() -> str:
+    """Every figure of every process: name, type, labels, meaning."""
+    lines = ["# Metrics", ""]
+    lines += [
+        "What `GET /metrics` of each process shows, where `TAILORBIRD_METRICS_LISTEN` is set; what to watch is in"
+    ]
+    lines += [
+        "[observability](../observability.md). A histogram has `_bucket`, `_count` and `_sum` behind its name.",
+        "",
+    ]
+    for process in PROCESSES:
+        lines += [f"## {process}", "", "| Name | Type | Labels | Meaning |", "| --- | --- | --- | --- |"]
+        for figure in figures(process):
+            labels = (*figure.labels, "worker") if figure.by_worker else figure.labels
+            shown = ", ".join(f"`{label}`" for label in labels)
+            lines.append(f"| `{figure.name}` | {figure.kind} | {shown} | {figure.meaning} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 def errors_page() -> str:
     """Every reason an operation can fail with."""
     lines = ["# Errors", ""]
@@ -101,6 +128,7 @@ def pages() -> dict[str, str]:
         "operations.md": BANNER + operations,
         "settings.md": BANNER + settings_page(),
         "errors.md": BANNER + errors_page(),
+        "metrics.md": BANNER + metrics_page(),
     }
 
 

@@ -135,4 +135,4 @@ class EventsSettings(ServerSettings, StoreSettings, AttributionSettings):
 
     def telemetry(self) -> Telemetry:
         """Return what observes the parts of this service; to be called once, before anything is forked."""
-        return Telemetry(self, FIGURES)
+        return Telemetry(self, FIGURES, service="events_service")

@@ -42,10 +42,11 @@ def main() -> None:
             all_started=started.all_started,
             allowed_origins=settings.origins(),
             figures=telemetry.figures(name),
+            tracer=telemetry.tracer(name),
         )
         limits, mark = settings.connection_limits(), partial(started.mark, number)
         server = HttpServer(app, address=address, limits=limits, stop=stop, tls=tls, shared=True, on_started=mark)
-        return server.run_until_cancelled()
+        return telemetry.until_sent(server.run_until_cancelled())
 
     with shared_port(settings.listen) as address:
         workers = [WorkerSpec(name, partial(serve, address, n, name)) for n, name in enumerate(settings.worker_names())]

@@ -35,7 +35,7 @@ from common.event_offsets import OFFSET_KEY, WAIT_KEY
 from common.logs import get_logger, request_id
 from common.positions import Position
 from common.rpc import LineBudget
-from common.telemetry import NO_FIGURES, Figures
+from common.telemetry import NO_FIGURES, NO_TRACER, Figures, Tracer
 from gateway.admission import Admission, CallLimits
 from gateway.auth import Access, Admitted, SignatureVerifier, SignedRequest
 from gateway.backends import BackendClients
@@ -44,6 +44,7 @@ from gateway.errors import UnknownOperation
 from gateway.figures import RequestFigures
 from gateway.health import HealthCheck
 from gateway.protocol import CONTENT_TYPES, REST_JSON, Operation, fault
+from gateway.tracing import TracedApp
 
 __all__ = ["create_app"]
 
@@ -228,6 +229,7 @@ def create_app(
     all_started: Callable[[], bool] = lambda: True,
     allowed_origins: Sequence[str] = (),
     figures: Figures = NO_FIGURES,
+    tracer: Tracer = NO_TRACER,
 ) -> ASGIApp:
     """Build the ASGI application.
 
@@ -241,8 +243,9 @@ def create_app(
         all_started: Whether every process of this gateway has started; until then the health check says no.
         allowed_origins: Origins whose pages may call from a browser, as `https://shop.example`; `*` allows all.
         figures: Count the requests.
+        tracer: Traces them.
     """
-    access = access or Access()
+    access, operations = access or Access(), tuple(operations)
     opened: list[BackendClients] = []
     admission = Admission(limits)
     # One thread: decoding holds the interpreter's lock for most of the time, so that more would gain nothing.
@@ -284,7 +287,8 @@ def create_app(
     )
     app.router.redirect_slashes = False  # a redirect would not be signed
     # Only pages of other origins need what stands between the server and an endpoint.
-    return app if allowed_origins else partial(_serve, endpoints, app)
+    serving: ASGIApp = app if allowed_origins else partial(_serve, endpoints, app)
+    return serving if tracer is NO_TRACER else TracedApp(serving, tracer, operations)
 
 
 async def _serve(

@@ -178,4 +178,4 @@ class GatewaySettings(ProcessSettings, AccountSettings):
 
     def telemetry(self) -> Telemetry:
         """Return what observes the parts of this service; to be called once, before anything is forked."""
-        return Telemetry(self, FIGURES, workers=self.worker_names())
+        return Telemetry(self, FIGURES, service="gateway", workers=self.worker_names())

@@ -33,7 +33,7 @@ def main() -> None:
     prepare_history(settings.history_dir, map_bytes=settings.history_map_bytes, workers=settings.worker_names())
 
     def answer(address: str, name: str, beat: Beat) -> Endless:
-        return Worker(
+        return telemetry.until_sent(Worker(
             connect=partial(aio_channel, settings.control_plane, token=token, tls=tls), ids=ids, beat=beat, tls=tls,
             listen=partial(make_server, settings=settings, address=address, reuse_port=True), address=address,
             loader=ModelLoader(open_store(settings), cache=settings.cache_dir, index=settings.index),
@@ -41,7 +41,7 @@ def main() -> None:
             histories=LmdbHistoryReader(settings.history_dir, name=name), held=settings.held_positions(), name=name,
             kept=AssignmentFile(settings.assignments_file()), runtime_id=f"{os.uname().nodename}-{os.getppid()}-{name}",
             folders=settings.local_folders(), limits=settings.limits(), freshness=settings.freshness(),
-        ).run()  # fmt: skip
+        ).run())  # fmt: skip
 
     def follow(_: Beat) -> Endless:
         connect = partial(aio_channel, settings.events_service, token=token, tls=tls)

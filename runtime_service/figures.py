@@ -6,8 +6,32 @@ from typing import Final
 
 from common.telemetry import Figure, Kind
 
-__all__ = ["FIGURES", "TAIL_FAILURES", "TAIL_NEXT_OFFSET", "TAIL_READ", "TAIL_RECORDS"]
+__all__ = [
+    "DEPLOYMENTS_MISSING",
+    "DEPLOYMENTS_SERVING",
+    "FIGURES",
+    "LOADS",
+    "TAIL_FAILURES",
+    "TAIL_NEXT_OFFSET",
+    "TAIL_READ",
+    "TAIL_RECORDS",
+]
 
+DEPLOYMENTS_SERVING: Final = Figure(
+    Kind.GAUGE,
+    "tailorbird_deployments_serving",
+    "Campaigns and recommenders that a worker answers for.",
+    by_worker=True,
+)
+DEPLOYMENTS_MISSING: Final = Figure(
+    Kind.GAUGE,
+    "tailorbird_deployments_missing",
+    "Campaigns and recommenders that callers rely on and a worker cannot answer for: loading, or failed to load.",
+    by_worker=True,
+)
+LOADS: Final = Figure(
+    Kind.COUNTER, "tailorbird_artifact_loads_total", "Artifacts that were loaded, by how that ended.", ("outcome",)
+)
 TAIL_RECORDS: Final = Figure(
     Kind.COUNTER, "tailorbird_tail_records_total", "Records of the event log that this host has read."
 )
@@ -24,4 +48,12 @@ TAIL_READ: Final = Figure(
 TAIL_FAILURES: Final = Figure(
     Kind.COUNTER, "tailorbird_tail_failures_total", "Questions to the events service that failed."
 )
-FIGURES: Final = (TAIL_FAILURES, TAIL_NEXT_OFFSET, TAIL_READ, TAIL_RECORDS)
+FIGURES: Final = (
+    DEPLOYMENTS_MISSING,
+    DEPLOYMENTS_SERVING,
+    LOADS,
+    TAIL_FAILURES,
+    TAIL_NEXT_OFFSET,
+    TAIL_READ,
+    TAIL_RECORDS,
+)

@@ -40,6 +40,7 @@ from runtime_service.serving.impressions import ExplorerUpdater
 from runtime_service.serving.kept import AssignmentFile
 from runtime_service.serving.loads import Loads
 from runtime_service.serving.readiness import follow_freshness, follow_health, wait_while_others_answer
+from runtime_service.serving.shown import TableFigures
 from runtime_service.serving.watcher import ServingWatcher
 
 __all__ = ["Worker", "WorkerLimits", "follow_log"]
@@ -118,13 +119,18 @@ class Worker:
                 await self._serve(channel, group)
 
     async def _serve(self, channel: grpc.aio.Channel, group: asyncio.TaskGroup) -> None:
-        table = DeploymentTable()
+        table, figures = DeploymentTable(), self.telemetry.figures(self.name)
         features = FeatureUpdater(
             self.histories, self.features, deployments=table, note_held=partial(self.held.write, self.name)
         )
         watcher = ServingWatcher(
             serving_pb2_grpc.ServingServiceStub(channel),
-            Loads(self.loader, limit_seconds=self.limits.load_seconds, cache_users=self.limits.cache_users),
+            Loads(
+                self.loader,
+                limit_seconds=self.limits.load_seconds,
+                cache_users=self.limits.cache_users,
+                figures=figures,
+            ),
             table=table,
             features=features,
             kept=self.kept,
@@ -132,6 +138,7 @@ class Worker:
             wait_seconds=self.limits.watch_seconds,
         )
         group.create_task(features.run())
+        group.create_task(TableFigures(table, figures).run())
         watching = group.create_task(watcher.run())
         group.create_task(ExplorerUpdater(table, self.histories, clock=asyncio.get_running_loop().time).run())
         await table.loaded.wait()

@@ -199,4 +199,4 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
 
     def telemetry(self) -> Telemetry:
         """Return what observes the parts of this service; to be called once, before anything is forked."""
-        return Telemetry(self, FIGURES, workers=["tail", *self.worker_names()])
+        return Telemetry(self, FIGURES, service="runtime_service", workers=["tail", *self.worker_names()])

@@ -45,7 +45,7 @@ async def work(settings: TrainerSettings) -> None:
             Worker(
                 JobQueue(control_plane, worker_id=worker_id(), kinds=kinds), handlers,
                 lease_wait_seconds=settings.lease_wait_seconds, heartbeat_seconds=settings.heartbeat_seconds,
-                on_contact=Readiness(server).contact, figures=telemetry.figures(),
+                on_contact=Readiness(server).contact, figures=telemetry.figures(), tracer=telemetry.tracer(),
             )
             for kinds in lanes(handlers, settings)
         ]  # fmt: skip

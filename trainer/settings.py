@@ -93,4 +93,4 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
 
     def telemetry(self) -> Telemetry:
         """Return what observes the parts of this service; to be called once, before anything is forked."""
-        return Telemetry(self, FIGURES)
+        return Telemetry(self, FIGURES, service="trainer")

@@ -18,6 +18,7 @@ from common.logs import request_id
 from common.rpc.call_policy import REQUEST_ID_KEY
 from common.rpc.certificates import channel_credentials
 from common.settings import TlsFiles
+from common.telemetry import TRACEPARENT, traceparent
 from protos.calls import AioCallDefaults, CallDefaults, TokenFile, channel_options, deadline_seconds
 
 __all__ = [
@@ -91,7 +92,9 @@ def bare_aio_channel(target: str, *, tls: TlsFiles | None = None) -> grpc.aio.Ch
 
 
 def call_metadata(token: str, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return the metadata of a call on a bare channel: the bearer token, the current request id, and what is given."""
+    """Return the metadata of a call on a bare channel: token, current request id and trace, and what is given."""
+    if parent := traceparent():
+        more = (*more, (TRACEPARENT, parent))
     return (*more, ("authorization", f"Bearer {token}"), (REQUEST_ID_KEY, request_id.get()))
 
 
@@ -116,5 +119,7 @@ def _metadata(token: Callable[[], str] | str) -> Callable[[], Iterator[tuple[str
             yield "authorization", f"Bearer {current}"
         if identifier := request_id.get():
             yield REQUEST_ID_KEY, identifier
+        if parent := traceparent():
+            yield TRACEPARENT, parent
 
     return entries

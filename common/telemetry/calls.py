@@ -1,4 +1,4 @@
-"""What a gRPC server tells about its calls: how many, how they ended, how long they took."""
+"""What a gRPC server tells about its calls: how many, how they ended, how long they took, and a span for each."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Final, Protocol
 
 from common.telemetry.figures import SECONDS, Counter, Figure, Figures, Kind
+from common.telemetry.tracing import NO_TRACER, TRACEPARENT, Tracer, bind, unbind
 
 __all__ = ["CALL_FIGURES", "NO_CALLS", "Call", "CallObserver", "MeasuredCalls", "Metadata", "MethodObserver"]
 
@@ -25,6 +26,10 @@ _SECONDS: Final = Figure(
 )
 #: Of every process with a gRPC server.
 CALL_FIGURES: Final = (_STARTED, _HANDLED, _SECONDS)
+#: Services whose calls begin a trace. Those between the processes, mostly long polls, are part of one or have none.
+_TRACED: Final = ("tailorbird.control.", "tailorbird.events.", "tailorbird.runtime.")
+#: Statuses that are no caller's mistake.
+_FAULTS: Final = frozenset({"UNKNOWN", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "DEADLINE_EXCEEDED"})
 #: Methods that a server does not have are one to it, whatever callers name them.
 _UNKNOWN: Final = "unknown"
 
@@ -86,15 +91,18 @@ class MeasuredCalls:
 
     Args:
         figures: Of the process.
+        tracer: Of the process.
     """
 
-    def __init__(self, figures: Figures) -> None:
+    def __init__(self, figures: Figures, tracer: Tracer = NO_TRACER) -> None:
         self._figures = figures
+        self._tracer = tracer
 
     def method(self, name: str, *, streams: tuple[bool, bool]) -> MethodObserver:
         """Return what watches a method."""
         _, service, method = name.split("/")
-        return _Method(self._figures, (_type(streams), service, method))
+        measured = _Method(self._figures, (_type(streams), service, method))
+        return measured if self._tracer is NO_TRACER else _TracedMethod(measured, self._tracer, name[1:])
 
     def unknown(self) -> None:
         """Note a call of a method that the server does not have, which gRPC answers itself."""
@@ -135,6 +143,39 @@ class _MeasuredCall:
     def end(self, code: str) -> None:
         """Note how it ended."""
         self._method.ended(code, perf_counter() - self._began)
+
+
+class _TracedMethod:
+    """A method whose calls are traced as well."""
+
+    def __init__(self, measured: _Method, tracer: Tracer, name: str) -> None:
+        self._measured = measured
+        self._tracer = tracer
+        self._name = name
+        self._begins_traces = name.startswith(_TRACED)
+
+    def begin(self, metadata: Metadata) -> Call:
+        """Note that a call begins, in the task that serves it."""
+        call = self._measured.begin(metadata)
+        parent = next((value for key, value in metadata if key == TRACEPARENT), "")
+        if not isinstance(parent, str) or not (parent or self._begins_traces):
+            return call
+        return _TracedCall(call, self._tracer, self._name, parent)
+
+
+class _TracedCall:
+    __slots__ = ("_call", "_span", "_token")
+
+    def __init__(self, call: Call, tracer: Tracer, name: str, parent: str) -> None:
+        self._call = call
+        self._span = tracer.begin(name, parent=parent, serves=True)
+        self._token = bind(self._span)
+
+    def end(self, code: str) -> None:
+        """Note how it ended."""
+        unbind(self._token)
+        self._span.end(error=code if code in _FAULTS else "", rpc__system="grpc", rpc__status=code)
+        self._call.end(code)
 
 
 def _type(streams: tuple[bool, bool]) -> str:

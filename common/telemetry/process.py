@@ -6,6 +6,9 @@ that no scrape delays a call, and the port stays its own when a worker ends.
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -14,6 +17,7 @@ from common.settings import TelemetrySettings
 from common.telemetry.calls import CALL_FIGURES, NO_CALLS, CallObserver, MeasuredCalls
 from common.telemetry.figures import NO_FIGURES, Figure, Figures, Source
 from common.telemetry.shared import Block, SharedFigures
+from common.telemetry.tracing import NO_TRACER, Tracer
 
 __all__ = ["FIGURES_WORKER", "Telemetry"]
 
@@ -26,6 +30,7 @@ class Telemetry:
 
     Args:
         settings: What is on.
+        service: Name of the service, in traces.
         figures: All that the parts may count and measure, beside the calls of a server.
         workers: Names of the processes that are forked; none for a process on its own.
 
@@ -34,8 +39,16 @@ class Telemetry:
     """
 
     def __init__(
-        self, settings: TelemetrySettings, figures: Sequence[Figure], *, workers: Sequence[str] = ("",)
+        self,
+        settings: TelemetrySettings,
+        figures: Sequence[Figure],
+        *,
+        service: str,
+        workers: Sequence[str] = ("",),
     ) -> None:
+        self._settings = settings
+        self._service = service
+        self._tracers: dict[str, Tracer] = {}
         self._declared = (*CALL_FIGURES, *figures)
         self._blocks: dict[str, Block] = {}
         self._figures: dict[str, Figures] = {}
@@ -57,8 +70,28 @@ class Telemetry:
 
     def observer(self, worker: str = "") -> CallObserver:
         """Return what watches the calls of a server of the process that calls this, by its name."""
-        figures = self.figures(worker)
-        return NO_CALLS if figures is NO_FIGURES else MeasuredCalls(figures)
+        figures, tracer = self.figures(worker), self.tracer(worker)
+        return NO_CALLS if figures is NO_FIGURES and tracer is NO_TRACER else MeasuredCalls(figures, tracer)
+
+    def tracer(self, worker: str = "") -> Tracer:
+        """Return what traces in the process that calls this, by its name."""
+        endpoint = self._settings.otlp_endpoint
+        if endpoint is None:
+            return NO_TRACER
+        if worker not in self._tracers:
+            from common.telemetry.otlp import OtlpTracer
+
+            instance = f"{socket.gethostname()}-{os.getpid()}"
+            ratio = self._settings.trace_ratio
+            self._tracers[worker] = OtlpTracer(endpoint, service=self._service, instance=instance, ratio=ratio)
+        return self._tracers[worker]
+
+    async def until_sent(self, work: Endless) -> None:
+        """Do the work of a forked process, and send its last traces when it ends or is cancelled."""
+        try:
+            await work
+        finally:
+            await asyncio.to_thread(self._close)
 
     def workers(self) -> list[WorkerSpec]:
         """Return the process that answers scrapes for all, to be forked beside the others; none where that is off."""
@@ -68,17 +101,26 @@ class Telemetry:
     def shown(self, sources: Sequence[Source] = ()) -> Iterator[int | None]:
         """Answer scrapes in threads of this process while the block runs; yield the port, None where that is off.
 
+        At the end the last traces are sent.
+
         Args:
             sources: Asked at each scrape.
         """
-        if self._listening is None:
-            yield None
-            return
-        from common.telemetry.exposition import BlockCollector, FigureServer, SourceCollector
+        try:
+            if self._listening is None:
+                yield None
+                return
+            from common.telemetry.exposition import BlockCollector, FigureServer, SourceCollector
 
-        counted = BlockCollector(list(self._blocks.values()), self._declared)
-        with FigureServer(self._listening, [counted, *map(SourceCollector, sources)]).running() as port:
-            yield port
+            counted = BlockCollector(list(self._blocks.values()), self._declared)
+            with FigureServer(self._listening, [counted, *map(SourceCollector, sources)]).running() as port:
+                yield port
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        for tracer in self._tracers.values():
+            tracer.close()
 
     def _answer_scrapes(self, _: Beat) -> Endless:
         from common.telemetry.exposition import BlockCollector, FigureServer

@@ -13,6 +13,7 @@ from common.auth import current_caller
 from common.errors import InvalidInput
 from common.filters import CompiledFilter, Dataset, Filter, RequestContext, Rows, Target, event_key
 from common.filters.expression import Scalar
+from common.telemetry import span
 from inference.candidates import ItemList
 from recipes.data.histories import ItemIndexes
 from runtime_service.domain.filters import EventWindow, FilterChoice, check_filter, unknown_filter
@@ -73,6 +74,10 @@ class RequestFilters:
                 wrong.
             Unavailable: Features that it reads are not loaded yet.
         """
+        with span("filters"):
+            return await self._passing(choice, situation)
+
+    async def _passing(self, choice: FilterChoice, situation: Situation) -> Passing:
         deployment = situation.deployment
         group = self._follower.find(deployment.assignment.dataset_group_arn)
         definition = None if group is None else group.meaning.filters.get(choice.arn)

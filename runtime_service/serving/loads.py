@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
 from common.errors import Unavailable
+from common.telemetry import NO_FIGURES, Figures
 from inference.model import Model
+from runtime_service.figures import LOADS
 from runtime_service.serving.deployments import Assignment, Deployment
 
 __all__ = ["Loads", "Opener", "StillLoading"]
@@ -40,9 +42,13 @@ class Loads:
         opener: Opens artifacts.
         limit_seconds: A load that takes longer fails for those who wait, and goes on: who asks again gets its result.
         cache_users: Vectors kept per campaign.
+        figures: Count the loads.
     """
 
-    def __init__(self, opener: Opener, *, limit_seconds: float, cache_users: int) -> None:
+    def __init__(
+        self, opener: Opener, *, limit_seconds: float, cache_users: int, figures: Figures = NO_FIGURES
+    ) -> None:
+        self._loaded, self._failed = figures.counter(LOADS, "loaded"), figures.counter(LOADS, "failed")
         self._opener = opener
         self._limit_seconds = limit_seconds
         self._cache_users = cache_users
@@ -89,7 +95,8 @@ class Loads:
     def _ended(self, location: str, work: asyncio.Future[Model]) -> None:
         del self._running[location]
         if not work.cancelled():
-            work.exception()  # whoever still waits raises it; without this it would be told as never looked at
+            # Whoever still waits raises it; without this it would be told as never looked at.
+            (self._loaded if work.exception() is None else self._failed).add()
 
     async def _result(self, work: asyncio.Future[Model], location: str) -> Model:
         done, _ = await asyncio.wait({work}, timeout=self._limit_seconds)

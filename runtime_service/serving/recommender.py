@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from common.telemetry import span
 from inference.request import RecommendationRequest
 from inference.result import ScoredItems
 from runtime_service.history import HistoryReader
@@ -40,7 +41,8 @@ class Recommender:
                 request.recent_actions = self._histories.find(
                     group, request.user_id, dataset_type="ACTION_INTERACTIONS"
                 )
-        scored = deployment.pipeline.run(request)
+        with span("pipeline"):
+            scored = deployment.pipeline.run(request)
         if item_ids := deployment.pipeline.explored_candidates(scored):
             self._histories.log_impressions(recommendation_id, group, item_ids)
         return scored

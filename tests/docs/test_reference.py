@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("operations.md", "settings.md", "errors.md")
+PAGES = ("operations.md", "settings.md", "errors.md", "metrics.md")
 LINK = re.compile(r"\[[^\]]*\]\((?!https?://|#)([^)#\s]+)[^)]*\)")
 
 

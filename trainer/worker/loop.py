@@ -16,7 +16,7 @@ from common.errors import TailorbirdError
 from common.logs import get_logger, request_id
 from common.process.backoff import Backoff, BackoffPolicy
 from common.process.contact import PeerContact
-from common.telemetry import NO_FIGURES, Figures
+from common.telemetry import NO_FIGURES, NO_TRACER, Figures, Tracer, bound
 from protos.tailorbird.internal.v1 import jobs_pb2
 from trainer.figures import ENDED, JOB_SECONDS, RUNNING
 from trainer.worker import CancelReason, JobCancelled, JobHandler
@@ -40,6 +40,7 @@ class Worker:
         heartbeat_seconds: Pause between two heartbeats.
         on_contact: Told whether the control plane can be reached, at each change.
         figures: Count the jobs.
+        tracer: Traces them.
     """
 
     def __init__(
@@ -51,7 +52,9 @@ class Worker:
         heartbeat_seconds: float,
         on_contact: Callable[[bool], None],
         figures: Figures = NO_FIGURES,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._tracer = tracer
         self._figures = figures
         for kind in handlers:
             figures.gauge(RUNNING, kind).set(0.0)
@@ -105,7 +108,7 @@ class Worker:
         _log.info("job_started", **facts, kind=kind)
         outcome = "rejected"
         try:
-            with self._counted(kind), lease.held():
+            with self._counted(kind), bound(self._tracer.begin(f"job {kind}")), lease.held():
                 outcome = self._run_handler(job, lease)
             _log.info("job_ended", **facts, outcome=outcome)
         except TailorbirdError as error:

@@ -28,7 +28,7 @@ class Broken:
 
 
 def test_figures_and_sources_are_shown_while_the_block_runs():
-    telemetry = Telemetry(TelemetrySettings(metrics_listen="127.0.0.1:0"), [CALLS])
+    telemetry = Telemetry(TelemetrySettings(metrics_listen="127.0.0.1:0"), [CALLS], service="test")
     telemetry.figures().counter(CALLS).add()
     with telemetry.shown([Queue()]) as port:
         url = f"http://127.0.0.1:{port}/metrics"
@@ -45,7 +45,7 @@ def test_figures_and_sources_are_shown_while_the_block_runs():
 
 
 def test_a_source_that_fails_costs_its_own_figures_only():
-    telemetry = Telemetry(TelemetrySettings(metrics_listen="127.0.0.1:0"), [CALLS])
+    telemetry = Telemetry(TelemetrySettings(metrics_listen="127.0.0.1:0"), [CALLS], service="test")
     telemetry.figures().counter(CALLS).add()
     with telemetry.shown([Broken(), Queue()]) as port, capture_logs() as lines_logged:
         lines = httpx.get(f"http://127.0.0.1:{port}/metrics").text.splitlines()
@@ -55,7 +55,7 @@ def test_a_source_that_fails_costs_its_own_figures_only():
 
 
 def test_callers_who_send_nothing_keep_nobody_out_and_are_bounded():
-    telemetry = Telemetry(TelemetrySettings(metrics_listen="127.0.0.1:0"), [CALLS])
+    telemetry = Telemetry(TelemetrySettings(metrics_listen="127.0.0.1:0"), [CALLS], service="test")
     with telemetry.shown() as port:
         silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(8)]
         assert httpx.get(f"http://127.0.0.1:{port}/metrics").status_code == 200
@@ -67,7 +67,7 @@ def test_callers_who_send_nothing_keep_nobody_out_and_are_bounded():
 
 
 def test_without_an_address_there_are_no_figures():
-    telemetry = Telemetry(TelemetrySettings(), [CALLS])
+    telemetry = Telemetry(TelemetrySettings(), [CALLS], service="test")
     with telemetry.shown() as port:
         assert port is None
     assert telemetry.figures() is NO_FIGURES
@@ -78,11 +78,11 @@ def test_without_an_address_there_are_no_figures():
 @pytest.mark.parametrize("address", ["9100", ":9100", "localhost:http", "127.0.0.1:70000", "192.0.2.1:9100"])
 def test_addresses_that_cannot_be_listened_on_are_refused(address):
     with pytest.raises(InvalidInput, match="`metrics_listen`: got"):
-        Telemetry(TelemetrySettings(metrics_listen=address), [])
+        Telemetry(TelemetrySettings(metrics_listen=address), [], service="test")
 
 
 def test_an_address_that_is_taken_is_refused():
     with socket.create_server(("127.0.0.1", 0)) as other_server:
         address = f"127.0.0.1:{other_server.getsockname()[1]}"
         with pytest.raises(InvalidInput, match="Address already in use"):
-            Telemetry(TelemetrySettings(metrics_listen=address), [])
+            Telemetry(TelemetrySettings(metrics_listen=address), [], service="test")

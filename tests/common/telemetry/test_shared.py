@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from common.telemetry import Figure, Kind
-from common.telemetry.exposition import BlockCollector
 from common.telemetry.shared import Block, SharedFigures
+from tests.common.telemetry.shown import shown as samples
 
 CALLS = Figure(Kind.COUNTER, "calls_total", "Calls.", ("code",))
 SIZE = Figure(Kind.GAUGE, "size", "Size.")
@@ -20,12 +20,7 @@ ALL = (CALLS, SIZE, LOADED, TIMES)
 
 
 def shown(*blocks):
-    """Return each sample that is shown, by its name and labels."""
-    return {
-        (sample.name, *sorted(sample.labels.values())): sample.value
-        for family in BlockCollector(blocks, ALL).collect()
-        for sample in family.samples
-    }
+    return samples(blocks, ALL)
 
 
 def in_a_child(work):

@@ -11,13 +11,17 @@ import pytest
 
 from common.artifacts import open_artifact
 from common.errors import InvalidInput, ResourceNotFound
+from common.telemetry import NO_FIGURES
+from common.telemetry.shared import Block, SharedFigures
 from common.testing import serving, wait_until
 from control_plane.server import Timing
 from protos.tailorbird.control.v1.solution_pb2 import CreateSolutionRequest
+from tests.common.telemetry.shown import shown
 from tests.control_plane.messages import solution_config
 from tests.control_plane.world import EVERYTHING, PERSONALIZATION, POPULARITY, World, make_world
 from tests.processes import descendants
 from tests.trainer.place import Place, walks
+from trainer.figures import FIGURES
 from trainer.removal import RemovalJobHandler
 from trainer.worker.loop import Worker
 from trainer.worker.queue import JobQueue
@@ -35,7 +39,7 @@ class Bench:
     target: object
 
     @contextmanager
-    def worker(self, name: str = "trainer-1", handlers=None):
+    def worker(self, name: str = "trainer-1", handlers=None, figures=NO_FIGURES):
         """Run a worker beside the test."""
         with self.target.channel("trainer") as channel:
             contacts: list[bool] = []
@@ -45,6 +49,7 @@ class Bench:
                 lease_wait_seconds=20,
                 heartbeat_seconds=0.05,
                 on_contact=contacts.append,
+                figures=figures,
             )
             thread = threading.Thread(target=made.run)
             thread.start()
@@ -113,10 +118,14 @@ def training_process() -> psutil.Process | None:
 
 def test_an_import_becomes_active_with_its_rows(bench):
     bench.write("u1,i1,5,watch", "u2,i2,6,watch")
-    job = bench.asked_import()
-    with bench.worker():
+    job, block = bench.asked_import(), Block()
+    with bench.worker(figures=SharedFigures(block)):
         wait_until(lambda: bench.import_status(job) == "ACTIVE")
     assert bench.world.resources.imports.describe(job).imported_rows == 2
+    samples = shown([block], FIGURES)
+    assert samples["tailorbird_trainer_jobs_ended_total", "dataset_import", "completed"] == 1
+    assert samples["tailorbird_trainer_job_seconds_count", "dataset_import"] == 1
+    assert samples["tailorbird_trainer_jobs_running", "dataset_import"] == 0
 
 
 def test_a_job_that_comes_while_a_worker_waits_is_taken_at_once(bench):
