@@ -20,6 +20,7 @@ from cli.commands.log import app as log
 from cli.commands.probe import probe
 from cli.commands.solutions import app as solutions
 from cli.commands.storage import storage
+from cli.commands.top import top
 from cli.commands.up import up
 from cli.env import Env
 from cli.terminal import escape_controls
@@ -42,6 +43,7 @@ app.command("export-config")(export_config)
 app.command("check")(check)
 app.command("probe")(probe)
 app.command("storage")(storage)
+app.command("top")(top)
 app.command("certs")(certs)
 app.add_typer(keys, name="keys")
 app.add_typer(solutions, name="solutions")

@@ -13,13 +13,12 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import grpc
 import typer
 
 from cli.installation import Installation
-from cli.system import DEFAULT_PORT_BASE, Ports
+from cli.system import Ports
 from common.errors import InvalidInput, Unauthenticated, invalid
 from common.rpc import channel, file_token, from_rpc_error
 from common.settings import TlsFiles
@@ -112,7 +111,7 @@ def resolve_connection(
             raise invalid(
                 "data-dir", got=str(data_dir), want="one in which `tailorbird up` runs, or --control-plane HOST:PORT"
             )
-        ports = Ports(urlsplit(running.endpoint).port or DEFAULT_PORT_BASE)
+        ports = Ports.of_endpoint(running.endpoint)
         issuer = installation.keys.issuer()
 
         def new_token() -> str:
@@ -150,7 +149,7 @@ def runtime_connections(connection: Connection, targets: Sequence[str], *, data_
     """
     running = Installation(data_dir).running()
     if not targets and running is not None:
-        ports = Ports(urlsplit(running.endpoint).port or DEFAULT_PORT_BASE)
+        ports = Ports.of_endpoint(running.endpoint)
         # Another control plane has other runtimes.
         targets = [ports.address("runtime_service")] if ports.address("control_plane") == connection.target else []
     for target in targets:

@@ -42,11 +42,13 @@ class Running:
         process_id: Process id of `tailorbird up`.
         endpoint: URL of the gateway.
         certificates: Absolute paths of its certificate, key and authority; empty when it speaks plain text.
+        shows_metrics: Whether its processes show their figures.
     """
 
     process_id: int
     endpoint: str
     certificates: tuple[str, ...] = ()
+    shows_metrics: bool = False
 
     @staticmethod
     def paths(tls: TlsFiles | None) -> tuple[str, ...]:

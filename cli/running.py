@@ -47,7 +47,7 @@ async def running_system(
     tls = tls_files(environ)
     if tls is not None:
         check_certificates(tls)
-    with installation.lock(Running(os.getpid(), ports.endpoint, Running.paths(tls))):
+    with installation.lock(Running(os.getpid(), ports.endpoint, Running.paths(tls), ports.metrics)):
         check_ports(ports)
         specs = process_specs(installation, ports, environ=environ)
         guarded = GuardedOutput(output)

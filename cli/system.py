@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from typing import Final
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -64,19 +65,38 @@ _AWS_S3: Final = "AWS_ENDPOINT_URL_S3"
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Five ports in a row, the gateway's first.
+    """Five ports in a row, the gateway's first; five more behind them where the processes show their figures.
 
     Attributes:
         base: The first port.
         secure: Whether the processes speak TLS.
+        metrics: Whether each process shows its figures, on the port five behind its own.
     """
 
     base: int = DEFAULT_PORT_BASE
     secure: bool = False
+    metrics: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.base <= 65535 - len(_OFFSETS):
-            raise invalid("port-base", got=self.base, want=f"1 to {65535 - len(_OFFSETS)}")
+        last = 65535 - len(self.needed())
+        if not 1 <= self.base <= last:
+            raise invalid("port-base", got=self.base, want=f"1 to {last}")
+
+    @classmethod
+    def of_endpoint(cls, endpoint: str, *, metrics: bool = False) -> Ports:
+        """Return the ports of a system whose gateway has this URL."""
+        return cls(urlsplit(endpoint).port or DEFAULT_PORT_BASE, metrics=metrics)
+
+    def needed(self) -> dict[int, str]:
+        """Return all ports that are needed, with what for."""
+        ports = {self.base + offset: process for process, offset in _OFFSETS.items()}
+        if self.metrics:
+            ports |= {self.base + len(_OFFSETS) + offset: f"{name}'s metrics" for name, offset in _OFFSETS.items()}
+        return ports
+
+    def metrics_address(self, process: str) -> str:
+        """Return `host:port` on which a process shows its figures."""
+        return f"{_HOST}:{self.port(process) + len(_OFFSETS)}"
 
     def port(self, process: str) -> int:
         """Return a process's port."""
@@ -154,6 +174,8 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
             "PYTHONUNBUFFERED": "1",
             **own_settings[process],
         }
+        if ports.metrics:
+            environment[_METRICS] = ports.metrics_address(process)
         if process != "control_plane":
             environment["TAILORBIRD_TOKEN_FILE"] = str(absolute.token_file(process))
         address = ports.address(process)
@@ -198,11 +220,12 @@ def check_ports(ports: Ports) -> None:
     Raises:
         InvalidInput: A port is taken.
     """
-    taken = [process for process in PROCESSES if not is_free(ports.port(process))]
+    needed = ports.needed()
+    taken = {port: user for port, user in needed.items() if not is_free(port)}
     if taken:
-        shown = ", ".join(f"{ports.port(process)} ({process}{_holder(ports.port(process))})" for process in taken)
+        shown = ", ".join(f"{port} ({user}{_holder(port)})" for port, user in taken.items())
         raise InvalidInput(
-            f"`port-base`: got {ports.base}, where these ports are taken: {shown}; want {len(PROCESSES)} free ones in "
+            f"`port-base`: got {ports.base}, where these ports are taken: {shown}; want {len(needed)} free ones in "
             "a row: stop what holds them, or name another with --port-base"
         )
 

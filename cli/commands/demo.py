@@ -11,7 +11,6 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -142,7 +141,7 @@ class _DemoRunner:
         self.console.print(
             next_commands(
                 endpoint=endpoint,
-                control_plane=Ports(urlsplit(endpoint).port or DEFAULT_PORT_BASE).address("control_plane"),
+                control_plane=Ports.of_endpoint(endpoint).address("control_plane"),
                 access_key=self._key_lines(key),
                 campaign_arn=outcome.campaign_arn,
                 user=outcome.user,

@@ -28,6 +28,14 @@ def up(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     port_base: PortBase = DEFAULT_PORT_BASE,
     quiet: Annotated[bool, typer.Option("--quiet", help="Write no log, only how to use the system.")] = False,
+    metrics: Annotated[
+        bool,
+        typer.Option(
+            "--metrics",
+            help="Let each process show its figures to Prometheus and to `tailorbird top`, on the loopback port five "
+            "behind its own: ten ports in a row.",
+        ),
+    ] = False,
     silent_seconds: Annotated[
         float, typer.Option(help="A process that answers no probe for so long is killed and started again.", min=1)
     ] = LivenessPolicy().silent_seconds,
@@ -36,7 +44,7 @@ def up(
     liveness = LivenessPolicy(silent_seconds=silent_seconds)
     with closing(MergedLog(PROCESSES, console=Console(), quiet=quiet)) as log:
         env = get_env(context)
-        ports = Ports(port_base, secure=tls_files(env.environ) is not None)
+        ports = Ports(port_base, secure=tls_files(env.environ) is not None, metrics=metrics)
         asyncio.run(_up(data_dir, ports, env=env, log=log, liveness=liveness))
 
 

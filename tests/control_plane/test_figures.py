@@ -19,10 +19,10 @@ def test_jobs_are_shown_while_they_wait_and_run_and_counted_when_they_end(tmp_pa
     world.import_job(dataset)
     world.clock.advance(seconds=30)
 
-    waiting = readings(world)
-    assert waiting["tailorbird_jobs", "dataset_import", "waiting"] == 1
-    assert waiting["tailorbird_jobs", "dataset_import", "leased"] == 0
-    assert waiting["tailorbird_job_oldest_waiting_seconds",] == 30
+    queued = readings(world)
+    assert queued["tailorbird_jobs", "dataset_import", "waiting"] == 1
+    assert queued["tailorbird_jobs", "dataset_import", "leased"] == 0
+    assert queued["tailorbird_job_oldest_waiting_seconds",] == 30
 
     lease = world.lease()
     running = readings(world)
