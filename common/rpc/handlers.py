@@ -25,6 +25,8 @@ from common.rpc.blocking import asynchronous
 from common.rpc.call_policy import REQUEST_ID_KEY, CallPolicy
 from common.rpc.channels import deadline_seconds
 from common.rpc.limits import Calls
+from common.rpc.waits import CallWaits
+from common.settings import CallLimits
 from common.telemetry import NO_CALLS, CallObserver
 
 __all__ = ["CallHandlers"]
@@ -46,14 +48,24 @@ class CallHandlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic
         policy: Authenticates callers and logs calls.
         calls: Limits of calls with a token.
         probes: Limits of calls of methods that need no token.
+        waits: Is told of each call that begins, and of those that end before there are limits for them.
         observer: Is told how calls begin and end.
     """
 
-    def __init__(self, policy: CallPolicy, *, calls: Calls, probes: Calls, observer: CallObserver = NO_CALLS) -> None:
+    def __init__(
+        self,
+        policy: CallPolicy,
+        *,
+        calls: Calls,
+        probes: Calls,
+        waits: CallWaits,
+        observer: CallObserver = NO_CALLS,
+    ) -> None:
         self._policy = policy
         self._observer = observer
         self._calls = calls
         self._probes = probes
+        self._waits = waits
         self._added: list[Any] = []
         self._wrapped: dict[str, Any] = {}
 
@@ -90,14 +102,13 @@ class CallHandlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic
         policy, limits = self._policy, self._calls.limits
         parse, streams = handler.request_deserializer, handler.request_streaming
         lasting = streams or handler.response_streaming
-        seconds = deadline_seconds(method)
-        if lasting:
-            seconds = math.inf if method == _WATCH else limits.stream_seconds
+        seconds = _stream_seconds(method, limits) if lasting else deadline_seconds(method)
         calls = self._probes if admitted_roles(method) is OPEN else self._calls
         observed = self._observer.method(method, streams=(streams, handler.response_streaming))
-        audits = policy.audits(method)
+        audits, waits = policy.audits(method), self._waits
 
         async def guarded(_: Any, context: Context) -> Any:
+            waits.begin()
             metadata: Any = context.invocation_metadata() or ()
             scope, seen = policy.open(method, metadata), observed.begin(metadata)
             context.set_trailing_metadata(((REQUEST_ID_KEY, scope.request_id),))
@@ -140,12 +151,18 @@ class CallHandlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic
                 policy.succeeded(scope)
                 return response
             finally:
+                if task is None:
+                    waits.end()
                 seen.end(code)
                 if audited is not None:
                     audited.record(outcome, resource=created_arn(response) if outcome == "OK" else None)
             await _abort(context, status, scope.request_id)
 
         return guarded
+
+
+def _stream_seconds(method: str, limits: CallLimits) -> float:
+    return math.inf if method == _WATCH else limits.stream_seconds
 
 
 async def _messages(context: Context, parse: Callable[[bytes], Any]) -> AsyncIterator[Any]:

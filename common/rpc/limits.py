@@ -1,4 +1,4 @@
-"""Limits of the calls in progress: how many there are, and how long each phase of a call may take.
+"""Limits of the calls in progress: how many there are and how long they waited, and how long each phase may take.
 
 A call is registered when its caller is authenticated and removed when its task is over. In between it has an end time
 that moves as it proceeds: the message has to arrive soon, then the method has the caller's deadline (or that of our own
@@ -13,6 +13,7 @@ import math
 from typing import Any, Final
 
 from common.errors import DeadlineExceeded, TailorbirdError, Throttled, Unavailable
+from common.rpc.waits import CallWaits
 from common.settings import CallLimits
 
 __all__ = ["Calls"]
@@ -27,13 +28,25 @@ class Calls:
 
     Args:
         limits: The bounds.
+        waits: Is told when a call is over, and tells how long calls have waited before they came here.
+        sheds: Whether calls are refused because of that.
         max_calls: How many there may be at a time; None sets no bound.
         max_receiving: How many may be without their message at a time; None sets no bound. Beyond it, the one that has
             waited longest is ended, so that callers who send their message are served, however many do not.
     """
 
-    def __init__(self, limits: CallLimits, *, max_calls: int | None = None, max_receiving: int | None = None) -> None:
+    def __init__(
+        self,
+        limits: CallLimits,
+        waits: CallWaits,
+        *,
+        sheds: bool = False,
+        max_calls: int | None = None,
+        max_receiving: int | None = None,
+    ) -> None:
         self.limits = limits
+        self._waits = waits
+        self._sheds = sheds
         self._max_calls = math.inf if max_calls is None else max_calls
         self._max_receiving = math.inf if max_receiving is None else max_receiving
         # Dictionaries, for their order.
@@ -51,13 +64,16 @@ class Calls:
 
         Raises:
             Unavailable: The process is stopping.
-            Throttled: Too many calls are in progress.
+            Throttled: Too many calls are in progress, or those that are handed over have waited for too long.
         """
         if self._closed:
             self._n_rejected += 1
             raise _stopping()
         if len(self._ends) >= self._max_calls:
             raise Throttled(f"service: got {len(self._ends)} calls at a time, want fewer; try again later")
+        if self._sheds and self._waits.is_too_long():
+            waited = f"more than {self._waits.limit_seconds:g} s"
+            raise Throttled(f"service: calls have waited for {waited}, want fewer; try again later")
         task = asyncio.current_task()
         assert task is not None
         self._ends[task] = asyncio.get_running_loop().time() + seconds
@@ -112,6 +128,7 @@ class Calls:
         self._ends.pop(task, None)
         self._receiving.pop(task, None)
         self._reasons.pop(task, None)
+        self._waits.end()
 
 
 def _stopping() -> Unavailable:

@@ -27,6 +27,7 @@ from common.rpc.certificates import server_credentials
 from common.rpc.handlers import CallHandlers
 from common.rpc.health import Health
 from common.rpc.limits import Calls
+from common.rpc.waits import CallWaits, counters_of_newest_server
 from common.settings import CallLimits, ServerSettings, TlsFiles
 from common.telemetry import NO_CALLS, CallObserver
 
@@ -42,6 +43,8 @@ _MAX_RECEIVING_PROBES: Final = 32
 #: Longer than the longest call, a long poll of 60 s with a deadline of 75 s.
 _AGE_GRACE_SECONDS: Final = 90.0
 _HANDSHAKE_SECONDS: Final = 10.0
+#: Calls that gRPC may hold until they are handed over: each takes up to 64 KiB with what has arrived of its message.
+_MAX_WAITING_CALLS: Final = 5000
 #: How long new calls are rejected at most before connections get GOAWAY.
 _REJECT_SECONDS: Final = 2.0
 #: Time for sending the responses that say that the server stops.
@@ -72,6 +75,12 @@ def _options(limits: CallLimits, *, reuse_port: bool) -> list[tuple[str, Any]]:
         # With bandwidth probes, complete messages are received before the call is authenticated.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.max_concurrent_streams", limits.max_calls),
+        # Counters by which it is known how long calls wait; without the history of events that comes with them.
+        ("grpc.enable_channelz", 1),
+        ("grpc.max_channel_trace_event_memory_per_node", 0),
+        # Beyond 1000 that wait, gRPC would end calls as CANCELLED, at random: here they are refused in order.
+        ("grpc.server.max_pending_requests", _MAX_WAITING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * _MAX_WAITING_CALLS),
         ("grpc.server_handshake_timeout_ms", _millis(_HANDSHAKE_SECONDS)),
         # A client that vanished is detected, with and without calls; clients may ping as often.
         ("grpc.keepalive_time_ms", _millis(limits.keepalive_seconds)),
@@ -120,12 +129,13 @@ class AioRpcServer:
     ) -> None:
         bounds = limits or CallLimits()
         names = [service.descriptor.full_name for service in services]
-        self._calls = Calls(bounds, max_calls=bounds.max_calls)
-        self._probes = Calls(bounds, max_receiving=_MAX_RECEIVING_PROBES)
+        self._waits = CallWaits(limit_seconds=bounds.max_wait_seconds)
+        self._calls = Calls(bounds, self._waits, sheds=True, max_calls=bounds.max_calls)
+        self._probes = Calls(bounds, self._waits, max_receiving=_MAX_RECEIVING_PROBES)
         self._threads = threads
-        self._expiring: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self._health = Health(names)
-        handlers = CallHandlers(policy, calls=self._calls, probes=self._probes, observer=observer)
+        handlers = CallHandlers(policy, calls=self._calls, probes=self._probes, waits=self._waits, observer=observer)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, handlers)
         for service in services:
             service.add(service.servicer, handlers)
@@ -133,6 +143,7 @@ class AioRpcServer:
         reflecting = reflection.aio.ReflectionServicer(served)  # type: ignore[attr-defined]  # not in the stubs
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflecting, handlers)
         self._server = grpc.aio.server(handlers=[handlers], options=_options(bounds, reuse_port=reuse_port))
+        self._read_counters = counters_of_newest_server()
         credentials = None if tls is None else server_credentials(tls)
         try:
             self.port: int = (
@@ -148,7 +159,8 @@ class AioRpcServer:
         if self._threads is not None:
             executor = ThreadPoolExecutor(self._threads, thread_name_prefix="rpc")
             asyncio.get_running_loop().set_default_executor(executor)
-        self._expiring = [asyncio.create_task(calls.expire()) for calls in (self._calls, self._probes)]
+        endless = (self._calls.expire(), self._probes.expire(), self._waits.follow(self._read_counters))
+        self._tasks = [asyncio.create_task(work) for work in endless]
         await self._server.start()
 
     def ready(self) -> None:
@@ -181,7 +193,7 @@ class AioRpcServer:
             self._calls.end_all()
             self._probes.end_all()
         await stopping
-        for task in self._expiring:
+        for task in self._tasks:
             task.cancel()
 
 

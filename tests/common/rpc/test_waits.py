@@ -1,0 +1,165 @@
+"""Load shedding: how long calls have waited in gRPC is known, and beyond a limit they are refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from importlib import resources
+
+import pytest
+
+from benchmarks.load.h2load import Call, Load, LoadResult, run_load
+from benchmarks.report import percentile
+from common.rpc.waits import CallCounts, CallWaits
+from common.settings import CallLimits
+from common.testing import serving
+from protos.tailorbird.internal.v1 import trackers_pb2_grpc
+from protos.tailorbird.internal.v1.trackers_pb2 import ResolveEventTrackerRequest, ResolveEventTrackerResponse
+from tests.common.rpc.test_limits import METHOD, tracker_service
+
+
+class Waited:
+    """Waiting times of a server whose calls come and go as a test says, on a clock that the test sets."""
+
+    def __init__(self, limit: float = 1.0) -> None:
+        self.now, self.begun, self.ended = 0.0, 0, 0
+        self.times = CallWaits(limit_seconds=limit, clock=lambda: self.now)
+
+    def look(self, *, now: float, begun: int) -> None:
+        self.now, self.begun = now, begun
+        self.times.look(lambda: CallCounts(self.begun, self.ended))
+
+    def hand_over(self, count: int, *, over: bool = True) -> None:
+        for _ in range(count):
+            self.times.begin()
+            if over:
+                self.times.end()
+                self.ended += 1
+
+
+@pytest.fixture
+def queue():
+    """Return a queue of a hundred calls a second, of which ten were handed over until second 1, and ten until 2."""
+    made = Waited()
+    made.hand_over(10)
+    made.look(now=1.0, begun=100)
+    made.hand_over(10)
+    made.look(now=2.0, begun=200)
+    return made
+
+
+def test_a_call_has_waited_since_as_many_had_begun(queue):
+    queue.hand_over(130)  # the 150th of 200, of which a hundred had begun at second 1
+
+    assert queue.times.seconds == pytest.approx(0.5)
+
+
+def test_calls_that_were_there_before_the_first_look_have_waited_at_least_since_then(queue):
+    queue.hand_over(5)
+
+    assert queue.times.seconds == pytest.approx(1.0)
+
+
+def test_calls_that_came_since_the_last_look_have_not_waited(queue):
+    queue.hand_over(181)
+
+    assert queue.times.seconds == 0.0
+
+
+def test_calls_that_callers_gave_up_are_out_of_the_queue(queue):
+    queue.hand_over(5)
+    queue.ended += 100
+    queue.look(now=3.0, begun=200)
+    queue.hand_over(20)  # the 145th of 200
+
+    assert queue.times.seconds == pytest.approx(1.55)
+
+
+def test_calls_whose_end_is_counted_late_have_been_handed_over(queue):
+    queue.hand_over(180)
+    queue.ended -= 50
+    queue.look(now=3.0, begun=210)
+    queue.hand_over(5)  # the 205th
+
+    assert queue.times.seconds == pytest.approx(0.5)
+
+
+def test_calls_in_progress_have_been_handed_over(queue):
+    queue.hand_over(100, over=False)
+    queue.look(now=3.0, begun=300)
+    queue.hand_over(40)
+
+    assert queue.times.seconds == pytest.approx(1.4)
+
+
+def test_calls_are_refused_until_the_wait_is_half_the_limit(queue):
+    queue.now = 2.5
+
+    def is_refused(number: int) -> bool:
+        queue.hand_over(number - queue.ended)
+        return queue.times.is_too_long()
+
+    # They have waited 1.4, 1.1, 0.9, 0.6 and 0.5 seconds, less a little.
+    assert [is_refused(number) for number in (111, 141, 161, 191, 200)] == [True, True, True, True, False]
+    assert not queue.times.is_too_long()
+
+
+def test_a_server_that_is_hardly_called_is_not_looked_at():
+    seen = Waited()
+    seen.hand_over(2)
+
+    seen.times.look(lambda: pytest.fail("looked"))
+
+    assert not seen.times.is_too_long()
+
+
+class Busy(trackers_pb2_grpc.TrackerServiceServicer):
+    """Answers after a while in which it uses the event loop."""
+
+    answer = ResolveEventTrackerResponse(dataset_group_arn="a")
+
+    def __init__(self) -> None:
+        self.n_answered = 0
+
+    async def ResolveEventTracker(self, request, context):
+        ends = time.perf_counter() + 0.0005
+        while time.perf_counter() < ends:
+            pass
+        self.n_answered += 1
+        return self.answer
+
+
+def overload(limit: float) -> tuple[LoadResult, int]:
+    """Let a thousand callers call at a time; return what came of it, and how many calls were answered."""
+    busy = Busy()
+    with serving([tracker_service(busy)], limits=CallLimits(max_wait_seconds=limit)) as running:
+        call = Call(ResolveEventTrackerRequest(tracking_id="a"), Busy.answer.ByteSize())
+        load = Load(lanes=4, streams=300, repeats=600)
+        return run_load(
+            running.target, METHOD, [call] * 4, load=load, token=running.keys.token("events")
+        ), busy.n_answered
+
+
+def test_of_far_too_many_calls_some_are_refused_and_the_others_do_not_wait_long():
+    if shutil.which("h2load") is None and "CI" not in os.environ:
+        pytest.skip("h2load (nghttp2-client) is not installed")
+    unlimited, n_unlimited = overload(600.0)
+    limited, n_limited = overload(0.1)
+
+    assert (unlimited.requests, unlimited.wrong, n_unlimited) == (2400, 0, 2400)
+    assert (limited.requests, limited.wrong) == (2400, 2400 - n_limited)
+    assert 0 < n_limited < 2400
+    assert percentile(limited.latencies_ms, 0.9) < percentile(unlimited.latencies_ms, 0.9) / 2
+
+
+def test_clients_do_not_repeat_what_was_refused():
+    config = json.loads(resources.files("protos").joinpath("service_config.json").read_text())
+    repeated = {
+        code
+        for entry in config["methodConfig"]
+        for code in entry.get("retryPolicy", {}).get("retryableStatusCodes", [])
+    }
+
+    assert repeated == {"UNAVAILABLE"}
