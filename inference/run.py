@@ -74,8 +74,8 @@ class PipelineRun:
     items: ItemIndexes = field(default_factory=lambda: _NO_ITEMS)
     top_scores: FloatArray = field(default_factory=lambda: _NO_SCORES)
     best_scores: FloatArray = field(default_factory=lambda: _NO_SCORES)
-    highest: np.float32 = np.float32(0.0)  # noqa: RUF009 -- a number that never changes
-    total: np.float32 = np.float32(1.0)  # noqa: RUF009 -- a number that never changes
+    highest: float | np.float32 = 0.0
+    total: float | np.float32 = 1.0
     shares: FloatArray = field(default_factory=lambda: _NO_SCORES)
     reasons: dict[int, str] = field(default_factory=dict)
     promoted: dict[int, str] = field(default_factory=dict)

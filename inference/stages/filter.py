@@ -10,25 +10,21 @@ from __future__ import annotations
 import numpy as np
 
 from inference.run import PipelineRun
-from recipes.retrieval.top_k import top_k
+from recipes.retrieval.top_k import best_shares
 
 __all__ = ["keep_best"]
 
 
 def keep_best(run: PipelineRun) -> None:
     """Write the best items that may be returned, and their shares."""
-    items, scores, depth = run.shortlist, run.scores, max(run.limit, run.shared or len(run.scores))
+    items, scores, most = run.shortlist, run.scores, len(run.scores)
     if items is None and run.candidates.restricts:
-        allowed = run.candidates.mask(len(scores))
+        allowed = run.candidates.mask(most)
         scores[~allowed] = -np.inf
-        depth = min(depth, int(np.count_nonzero(allowed)))
-    places = top_k(scores, depth)
-    best = scores[places]
-    run.items = places[: run.limit] if items is None else items[places[: run.limit]]
-    run.top_scores, run.best_scores = best[: run.limit], best[: run.shared or len(best)]
+        most = int(np.count_nonzero(allowed))
+    limit, shared = min(run.limit, most), min(run.shared or most, most)
+    places, best, run.shares, run.total = best_shares(scores, limit, shared)
+    run.items = places if items is None else items[places]
+    run.top_scores, run.best_scores = best[:limit], best[:shared]
     if len(best):
-        run.highest = highest = best[0]
-        run.total = np.exp(run.best_scores - highest).sum()
-        run.shares = np.exp(run.top_scores - highest) / run.total
-    else:
-        run.shares = run.top_scores
+        run.highest = best[0]

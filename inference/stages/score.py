@@ -8,10 +8,10 @@ from common.vocabulary import Vocabulary
 from inference.recent_events import RecentHistory
 from inference.run import PipelineRun
 from inference.user_state import UserState
-from recipes.data.histories import FloatArray, ItemIndexes
-from recipes.ports import ActionScorer, ScoreDelta
+from recipes.data.histories import FloatArray
+from recipes.ports import ActionScorer
 from recipes.retrieval.rescore import inner_products
-from recipes.retrieval.scoring import add_deltas
+from recipes.retrieval.scoring import add_deltas, add_in_shortlist
 
 __all__ = ["score", "score_actions", "score_all"]
 
@@ -21,7 +21,7 @@ def score(run: PipelineRun) -> None:
     shortlist = run.shortlist
     assert shortlist is not None, "retrieval comes first"
     scores = inner_products(run.model.scorer.item_vectors, shortlist, run.state.embedding)
-    _add(scores, shortlist, run.state.score_deltas)
+    add_in_shortlist(scores, shortlist, run.state.score_deltas.items, run.state.score_deltas.values)
     if run.bonus is not None:
         scores += run.bonus.of(shortlist)
     run.scores = scores
@@ -65,13 +65,3 @@ def _last_contacts(actions: Vocabulary, recent: RecentHistory | None) -> dict[in
         if action is not None:
             last[action] = max(last.get(action, 0), event.millis // 1000)
     return last
-
-
-def _add(scores: FloatArray, shortlist: ItemIndexes, deltas: ScoreDelta) -> None:
-    """Add deltas to the scores of those items that are in the shortlist, which need not be in order."""
-    if not (len(deltas.items) and len(shortlist)):
-        return
-    order = shortlist.argsort(kind="stable")
-    places = order[np.minimum(shortlist.searchsorted(deltas.items, sorter=order), len(order) - 1)]
-    inside = shortlist[places] == deltas.items
-    scores[places[inside]] += deltas.values[inside]

@@ -159,10 +159,7 @@ class SequenceScorer(ABC):
 
     def score_deltas(self, history: History) -> ScoreDelta:
         """Work out what rules and repeats change of the scores of a few items."""
-        used = history.in_catalogue(len(self.item_vectors))
-        return self.score_fusion.score_deltas(
-            self._sequential_rules, History(used.items, self._known_event_types(used.event_types), used.times)
-        )
+        return self.score_fusion.score_deltas(self._sequential_rules, history)
 
     def with_item_bias(self, biases: FloatArray) -> Self:
         """Return the same model with float32 [n_items] added to every user's scores."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
+from recipes.components.history_deltas import rule_sums
 from recipes.data.counts import count_successors
 from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
 from recipes.data.sparse import SparseRows
@@ -45,7 +46,6 @@ _MAX_ROWS = 1024
 _LIMIT = 10
 
 _ARRAYS = ("rule_offsets", "rule_items", "rule_values", "rule_shape")
-_NO_ITEMS = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,42 +140,17 @@ class SequentialRules:
         at = np.arange(len(places)) + (begins - starts)[places]
         return self.rules.columns[at], places, self.rules.values[at]
 
-    def strengths(
-        self, history: History, *, weights: FloatArray, also: ItemIndexes | None = None, max_dense_items: int = 50_000
-    ) -> tuple[ItemIndexes, FloatArray]:
+    def strengths(self, history: History, *, weights: FloatArray) -> tuple[ItemIndexes, FloatArray]:
         """Add up how strongly the newest items lead to others.
 
         Args:
-            history: Items of the catalogue alone.
+            history: Items that are not in the catalogue are passed over.
             weights: float32 [PLACES], of each place, the newest first.
-            also: int32, items that are in the result in any case, with 0 where no rule leads to them.
-            max_dense_items: Catalogues up to this size are added up in one array of all items, which is faster than
-                sorting the followers.
 
         Returns:
-            item: int32 [k], ascending and all different; strength: float32 [k].
+            item: int32 [k], all different; strength: float32 [k].
         """
-        offsets, n_items = self.rules.offsets, len(self.rules.offsets) - 1
-        leaders = history.items[::-1][:PLACES].astype(np.int64)
-        begins, ends = offsets[leaders], offsets[leaders + 1]
-        spans = [slice(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
-        others = _NO_ITEMS if also is None else also
-        # Copies of spans cost less than picking their elements one by one.
-        rule_items = np.concatenate([others, *(self.rules.columns[span] for span in spans)])
-        strengths = np.concatenate([np.zeros(len(others), np.float32), *(self.rules.values[span] for span in spans)])
-        strengths[len(others) :] *= np.repeat(weights[: len(leaders)], ends - begins)
-        if n_items <= max_dense_items:
-            sums = np.bincount(rule_items, weights=strengths, minlength=n_items)
-            present = np.zeros(n_items, bool)
-            present[rule_items] = True
-            items = present.nonzero()[0]
-            return items.astype(np.int32), sums[items].astype(np.float32)
-        # Followers of one leader ascend: a stable sort merges such runs, at less than half the cost of `np.unique`.
-        order = rule_items.argsort(kind="stable")
-        ascending = rule_items[order]
-        firsts = np.ones(len(order), bool)
-        np.not_equal(ascending[1:], ascending[:-1], out=firsts[1:])
-        return ascending[firsts], np.bincount(firsts.cumsum() - 1, weights=strengths[order]).astype(np.float32)
+        return rule_sums(history.items, self.rules.offsets, self.rules.columns, self.rules.values, weights)
 
     def save(self, folder: Path) -> None:
         """Write the arrays."""
@@ -194,6 +169,8 @@ class SequentialRules:
         offsets, columns, values, shape = (arrays[name] for name in _ARRAYS)
         if offsets.shape != (n_items + 1,) or columns.shape != values.shape or int(offsets[-1]) != len(columns):
             raise CorruptArtifact(f"`rule_offsets.npy`: got shape {offsets.shape}, want {n_items + 1} rising places")
+        if int(offsets[0]) != 0 or (offsets[1:] < offsets[:-1]).any():
+            raise CorruptArtifact(f"`rule_offsets.npy`: got places that fall, want {n_items + 1} rising from 0")
         if shape.shape != (2,):
             raise CorruptArtifact(f"`rule_shape.npy`: got shape {shape.shape}, want 2 values")
         return cls(SparseRows(offsets, columns, values), RuleShape(float(shape[0]), float(shape[1])))

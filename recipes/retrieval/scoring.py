@@ -11,11 +11,20 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from common.compiled import FLOATS, INTS, WRITTEN_FLOATS, compiled_for
 from recipes.data.columns import Columns
-from recipes.data.histories import FloatArray, Histories
+from recipes.data.histories import FloatArray, Histories, ItemIndexes
+from recipes.data.item_table import item_table, look_up, place_in
 from recipes.ports import ItemScorer, ScoreDelta, UsesSideFeatures
 
-__all__ = ["add_deltas", "add_features", "catalogue_scores", "embed_users", "user_codes_of"]
+__all__ = [
+    "add_deltas",
+    "add_features",
+    "add_in_shortlist",
+    "catalogue_scores",
+    "embed_users",
+    "user_codes_of",
+]
 
 
 def add_features(embeddings: FloatArray, added: FloatArray) -> None:
@@ -31,7 +40,34 @@ def add_features(embeddings: FloatArray, added: FloatArray) -> None:
 def add_deltas(scores: FloatArray, deltas: ScoreDelta) -> None:
     """Add score deltas, in place, to the scores of all items: float32 [n_items]."""
     if len(deltas.items):
-        scores[deltas.items] += deltas.values
+        _add(scores, deltas.items, deltas.values)
+
+
+@compiled_for(WRITTEN_FLOATS, INTS, FLOATS)
+def _add(scores: FloatArray, items: ItemIndexes, values: FloatArray) -> None:
+    for place in range(len(items)):
+        item = np.uint32(items[place])
+        if item < len(scores):
+            scores[item] += values[place]
+
+
+@compiled_for(WRITTEN_FLOATS, INTS, INTS, FLOATS)
+def add_in_shortlist(scores: FloatArray, shortlist: ItemIndexes, items: ItemIndexes, values: FloatArray) -> None:
+    """Add score deltas, in place, to the scores of those items that are in a shortlist.
+
+    Args:
+        scores: float32 [m].
+        shortlist: int32 [m], their items, in any order.
+        items: int32 [k], of the deltas, all different.
+        values: float32 [k], of the deltas.
+    """
+    table, listed, n_listed = item_table(len(items)), np.empty(len(items), np.int32), 0
+    for place in range(len(items)):
+        n_listed = place_in(table, listed, n_listed, items[place]) + 1
+    for place in range(len(shortlist)):
+        at = look_up(table, listed, shortlist[place])
+        if at >= 0:
+            scores[place] += values[at]
 
 
 def embed_users(

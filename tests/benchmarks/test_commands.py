@@ -147,6 +147,23 @@ COMMANDS = {
         described_users,
         ("--categories", "gender", "--seeds", "1", "--known", "0", "--set", "epochs=1", "validation_targets=10"),
     ),
+    "benchmarks.request_steps": (
+        None,
+        (
+            "--items",
+            "300",
+            "10000",
+            "--users",
+            "4",
+            "--snapshot-users",
+            "20",
+            "--events",
+            "12",
+            "--repeats",
+            "1",
+            "--annoy",
+        ),
+    ),
     "benchmarks.serving": (
         None,
         ("--generated", "--rounds", "1", "--users", "4", "--repeats", "20", "--lanes", "2", "--processes", "1"),

@@ -23,18 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import CorruptArtifact
+from recipes.components.history_deltas import COUNT_ENDS, RECENCY_ENDS, fused_deltas
 from recipes.components.sequential_rules import PLACES, SequentialRules
 from recipes.data.histories import FloatArray, History, ItemIndexes
 from recipes.ports import ScoreDelta
 
 __all__ = ["COUNT_BUCKETS", "POPULARITY_FEATURES", "RECENCY_BUCKETS", "Repeats", "ScoreFusion", "repeats"]
 
-#: Steps since the last use, up to which each bucket goes; the last bucket holds the rest.
-_RECENCY_ENDS = np.array([1, 2, 3, 5, 8, 16, 32, 64])
-RECENCY_BUCKETS = len(_RECENCY_ENDS) + 1
-#: Uses, up to which each bucket goes.
-_COUNT_ENDS = np.array([1, 2, 4])
-COUNT_BUCKETS = len(_COUNT_ENDS) + 1
+RECENCY_BUCKETS = len(RECENCY_ENDS) + 1
+COUNT_BUCKETS = len(COUNT_ENDS) + 1
 #: Features of how popular an item is and becomes.
 POPULARITY_FEATURES = 4
 _ARRAYS = (
@@ -79,9 +76,9 @@ def repeats(history: History) -> Repeats:
     places = order[firsts]
     return Repeats(
         items=ascending[firsts],
-        recency=_RECENCY_ENDS.searchsorted(places + 1),
+        recency=np.searchsorted(RECENCY_ENDS, places + 1),
         event_types=history.event_types[::-1][places],
-        counts=_COUNT_ENDS.searchsorted(ends - firsts),
+        counts=np.searchsorted(COUNT_ENDS, ends - firsts),
     )
 
 
@@ -141,21 +138,23 @@ class ScoreFusion:
 
         Args:
             sequential_rules: The rules.
-            history: Items of the catalogue alone.
+            history: Items that are not in the catalogue are passed over, and event types that are newer than the model
+                taken for unknown ones.
         """
-        if not len(history):
-            return ScoreDelta.nothing()
-        used = repeats(history)
-        values = self.recency[used.recency, used.event_types] + self.count[used.counts]
-        if self.rules == 0.0:
-            return ScoreDelta(used.items, values)
-        items, strengths = sequential_rules.strengths(history, weights=self.places, also=used.items)
-        strengths /= np.float32(self.scale)
-        boosts = np.log1p(strengths, out=strengths)
-        boosts *= np.float32(self.rules)
-        # Both are ascending, and used items are among all: they are found by bisection.
-        boosts[items.searchsorted(used.items)] += values
-        return ScoreDelta(items, boosts)
+        rules = sequential_rules.rules
+        items, values = fused_deltas(
+            history.items,
+            history.event_types,
+            rules.offsets,
+            rules.columns,
+            rules.values,
+            self.places,
+            self.recency,
+            self.count,
+            self.rules,
+            self.scale,
+        )
+        return ScoreDelta(items, values)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is saved, by name."""
@@ -176,7 +175,12 @@ class ScoreFusion:
             CorruptArtifact: They have other shapes.
         """
         places, recency, count = (arrays[name] for name in _ARRAYS[4:])
-        if places.shape != (PLACES,) or recency.shape[:1] != (RECENCY_BUCKETS,) or count.shape != (COUNT_BUCKETS,):
+        if (
+            (places.shape, count.shape) != ((PLACES,), (COUNT_BUCKETS,))
+            or recency.shape[:1] != (RECENCY_BUCKETS,)
+            or recency.ndim != 2
+            or not recency.size
+        ):
             raise CorruptArtifact(f"`blend_recency.npy`: got shape {recency.shape}, want {RECENCY_BUCKETS} rows")
         network, rules, scale = (float(arrays[name]) for name in (_ARRAYS[0], *_ARRAYS[2:4]))
         return cls(network, arrays[_ARRAYS[1]], rules, scale, places, recency, count)

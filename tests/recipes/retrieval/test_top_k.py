@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recipes.retrieval.top_k import top_k
+from recipes.retrieval.top_k import best_shares, top_k
 
 
 def sorted_best(scores, limit):
@@ -40,3 +40,50 @@ def test_minus_infinity_comes_last():
 @pytest.mark.parametrize("limit", [0, -1])
 def test_nothing_wanted_is_nothing_found(limit):
     assert len(top_k(np.ones(10, np.float32), limit)) == 0
+
+
+def softmax(scores):
+    exponentials = np.exp(scores.astype(np.float64) - scores.max())
+    return exponentials / exponentials.sum()
+
+
+@pytest.mark.parametrize("size", [1, 30, 255, 256, 257, 10_007])
+def test_shares_are_those_of_the_softmax_over_all_scores(size):
+    scores = (5 * np.random.default_rng(size).standard_normal(size)).astype(np.float32)
+    scores[size // 2 + 1 :: 5] = -np.inf
+
+    places, best, shares, total = best_shares(scores, 25, size)
+
+    assert places.tolist() == sorted_best(scores, 25).tolist()
+    assert best.tolist() == scores[sorted_best(scores, size)].tolist()
+    assert (places.dtype, best.dtype, shares.dtype) == (np.int32, np.float32, np.float32)
+    assert shares == pytest.approx(softmax(scores)[places], rel=1e-6)
+    assert total == pytest.approx(np.exp(scores.astype(np.float64) - scores.max()).sum())
+
+
+@pytest.mark.parametrize("limit", [10, 100, 300])
+def test_shares_are_over_so_many_of_the_best_however_many_are_wanted(limit):
+    scores = np.random.default_rng(5).standard_normal(1000).astype(np.float32)
+    order = sorted_best(scores, 1000)
+
+    places, best, shares, total = best_shares(scores, limit, 100)
+
+    assert places.tolist() == order[:limit].tolist()
+    assert best.tolist() == scores[order[: max(limit, 100)]].tolist()
+    exponentials = np.exp(scores[order].astype(np.float64) - scores.max())
+    assert total == pytest.approx(exponentials[:100].sum())
+    assert shares == pytest.approx(exponentials[:limit] / exponentials[:100].sum(), rel=1e-6)
+
+
+def test_shares_of_scores_that_lie_far_apart():
+    scores = np.array([0.0, -1.0, -30.0, -86.0, -88.0, -200.0, -np.inf], np.float32)
+
+    shares = best_shares(scores, 7, 7)[2]
+
+    assert shares == pytest.approx([*softmax(scores)[:4], 0.0, 0.0, 0.0], rel=1e-5)
+
+
+@pytest.mark.parametrize("shared", [0, 100])
+def test_nothing_has_no_shares(shared):
+    places, best, shares, total = best_shares(np.empty(0, np.float32), 5, shared)
+    assert (len(places), len(best), len(shares), total) == (0, 0, 0, 1.0)

@@ -1,0 +1,172 @@
+"""What each step of a recommendation costs by itself, without gRPC: `python -m benchmarks.request_steps`.
+
+Known users of a planted model (see `benchmarks.planted_model`) ask for 25 items, in one process, each another user's.
+A few requests go through each stage together, then through the next one, so that the clock is read once for all of
+them; a step's figure is the processor time of its thread per request, in the best of several repeats. The whole is
+`Pipeline.run`, one request after the other.
+
+Beside the stages there is what comes before them: the look-up of recent events in LMDB, as every call makes it, and
+the state of a user who did something after the snapshot, which is made again when there is a newer event.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from benchmarks.planted_model import EVENT_TYPES, planted_model
+from benchmarks.report import markdown_table, publish
+from inference.model import Model
+from inference.pipelines import Pipeline
+from inference.recent_events import RecentHistory
+from inference.request import RecommendationRequest
+from inference.run import PipelineRun
+from recipes.retrieval.annoy import AnnoyIndex, build_annoy
+from runtime_service.history import HistoryEvent
+from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
+
+_RESULTS: Final = 25
+_GROUP: Final = "arn:aws:personalize:us-east-1:000000000000:dataset-group/films"
+#: Requests that go through a stage together.
+_TOGETHER: Final = 8
+#: An index for catalogues of this size and above, where it is asked for; trees, and nodes that are inspected.
+_LARGE: Final = 10_000
+_TREES: Final = 20
+_SEARCH_K: Final = 4000
+
+
+def stage_micros(pipeline: Pipeline, requests: Sequence[RecommendationRequest], *, repeats: int) -> dict[str, float]:
+    """Return microseconds per request of each stage, by its name."""
+    best: dict[str, float] = {}
+    for _ in range(repeats):
+        taken = dict.fromkeys(map(_name, pipeline.stages), 0.0)
+        for begin in range(0, len(requests), _TOGETHER):
+            runs = [_run(pipeline, request) for request in requests[begin : begin + _TOGETHER]]
+            for stage in pipeline.stages:
+                started = time.thread_time()
+                for run in runs:
+                    stage(run)
+                taken[_name(stage)] += time.thread_time() - started
+        for name, seconds in taken.items():
+            best[name] = min(best.get(name, np.inf), 1e6 * seconds / len(requests))
+    return best
+
+
+def _name(stage: Callable[[PipelineRun], None]) -> str:
+    return getattr(stage, "__name__", type(stage).__name__)
+
+
+def _run(pipeline: Pipeline, request: RecommendationRequest) -> PipelineRun:
+    return PipelineRun(
+        request=request,
+        model=pipeline.model,
+        users=pipeline.users,
+        explorer=pipeline.explorer,
+        random=pipeline.random,
+        state=pipeline.users.cold_start_state,
+        candidates=request.candidates,
+        limit=request.limit,
+    )
+
+
+def micros(step: Callable[[int], object], *, count: int, repeats: int) -> float:
+    """Return microseconds of processor time of a step, called with 0 to `count` - 1, in the best repeat."""
+    best = np.inf
+    for _ in range(repeats):
+        started = time.thread_time()
+        for place in range(count):
+            step(place)
+        best = min(best, 1e6 * (time.thread_time() - started) / count)
+    return best
+
+
+def look_ups(model: Model, folder: Path, *, users: int, repeats: int) -> dict[str, float]:
+    """Return microseconds of the look-up of recent events, and of making a state of them.
+
+    Args:
+        model: What the events are for.
+        folder: An empty one, for the histories.
+        users: Of whom every other one did something lately.
+        repeats: Of which the best counts.
+    """
+    prepare_history(folder, map_bytes=1 << 24)
+    writer = LmdbHistoryWriter(folder, max_events=100)
+    ids = model.users.ids(range(users))
+    events = [
+        HistoryEvent(1 + place, _GROUP, "", user_id, model.item_ids[place], EVENT_TYPES[0], str(place), 10**12)
+        for place, user_id in enumerate(ids[::2])
+    ]
+    writer.append(events, next_offset=1 + len(events))
+    writer.close()  # LMDB opens a folder once in a process
+    with closing(LmdbHistoryReader(folder)) as reader:
+        recent: list[RecentHistory | None] = [reader.find(_GROUP, user_id) for user_id in ids[::2]]
+        pipeline = Pipeline.make(model, cache_users=0)
+        return {
+            "look-up of recent events: none": micros(
+                lambda place: reader.find(_GROUP, ids[place | 1]), count=users - 1, repeats=repeats
+            ),
+            "look-up of recent events: some": micros(
+                lambda place: reader.find(_GROUP, ids[2 * place]), count=len(recent), repeats=repeats
+            ),
+            "state of a user with a newer event": micros(
+                lambda place: pipeline.users.user_state(ids[2 * place], recent[place]),
+                count=len(recent),
+                repeats=repeats,
+            ),
+        }
+
+
+def with_annoy(model: Model, folder: Path) -> Model:
+    """Return the same model with an Annoy index."""
+    vectors = model.scorer.item_vectors
+    build_annoy(vectors, folder / "index.ann", seed=1, trees=_TREES)
+    return replace(model, index=AnnoyIndex(folder / "index.ann", vectors, search_k=_SEARCH_K))
+
+
+def measure(model: Model, folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
+    """Return microseconds by step."""
+    users = min(arguments.users, len(model.users))
+    pipeline, repeats = Pipeline.make(model), arguments.repeats
+    requests = [RecommendationRequest(_RESULTS, user_id=user_id) for user_id in model.users.ids(range(users))]
+    stages = stage_micros(pipeline, requests, repeats=repeats)
+    whole = micros(lambda place: pipeline.run(requests[place]), count=users, repeats=repeats)
+    return {**stages, "whole": whole, **look_ups(model, folder, users=users, repeats=repeats)}
+
+
+def main() -> None:
+    """Run and print; figures as JSON with `--output`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, nargs="+", default=[1682, 60_000], help="sizes of the catalogue")
+    parser.add_argument("--users", type=int, default=200, help="users who ask, in turn")
+    parser.add_argument("--snapshot-users", type=int, default=3000, help="users of the snapshot")
+    parser.add_argument("--events", type=int, default=100, help="interactions of each of them")
+    parser.add_argument("--repeats", type=int, default=15, help="repeats, of which the best counts")
+    parser.add_argument("--annoy", action="store_true", help="search by Annoy where there are 10,000 items or more")
+    parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
+    arguments = parser.parse_args()
+    figures = {}
+    for n_items in arguments.items:
+        model = planted_model(n_items=n_items, n_users=arguments.snapshot_users, events=arguments.events)
+        with tempfile.TemporaryDirectory() as name:
+            (histories := Path(name) / "histories").mkdir()
+            if arguments.annoy and n_items >= _LARGE:
+                model = with_annoy(model, Path(name))
+            figures[f"{n_items:,} items"] = measure(model, histories, arguments)
+    rounded = {name: {step: round(taken, 1) for step, taken in row.items()} for name, row in figures.items()}
+    names = list(rounded)
+    rows = [(step, *(rounded[name][step] for name in names)) for step in rounded[names[0]]]
+    table = markdown_table(("step, CPU µs/request", *names), rows)
+    settings = {name: getattr(arguments, name) for name in ("users", "snapshot_users", "events", "repeats", "annoy")}
+    publish({"settings": settings, "steps": rounded}, table=table, output=arguments.output)
+
+
+if __name__ == "__main__":
+    main()
