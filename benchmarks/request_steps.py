@@ -137,8 +137,8 @@ def measure(model: Model, folder: Path, arguments: argparse.Namespace) -> dict[s
     pipeline, repeats = Pipeline.make(model), arguments.repeats
     requests = [RecommendationRequest(_RESULTS, user_id=user_id) for user_id in model.users.ids(range(users))]
     stages = stage_micros(pipeline, requests, repeats=repeats)
-    whole = micros(lambda place: pipeline.run(requests[place]), count=users, repeats=repeats)
-    return {**stages, "whole": whole, **look_ups(model, folder, users=users, repeats=repeats)}
+    total = micros(lambda place: pipeline.run(requests[place]), count=users, repeats=repeats)
+    return {**stages, "whole": total, **look_ups(model, folder, users=users, repeats=repeats)}
 
 
 def main() -> None:

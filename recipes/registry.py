@@ -7,7 +7,7 @@ which does without it.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from recipes.config import RecipeConfig
 from recipes.ports import FitProgress, Fitter, FitterFactory, ItemScorer, ignore_progress
 from recipes.spec import RecipeSpec
 
-__all__ = ["config_class", "make_fitter", "open_scorer", "read_config"]
+__all__ = ["config_class", "import_scorers", "make_fitter", "open_scorer", "read_config"]
 
 
 def config_class(recipe: RecipeSpec) -> type[RecipeConfig]:
@@ -58,6 +58,12 @@ def open_scorer(recipe: RecipeSpec, folder: Path) -> ItemScorer:
         CorruptArtifact: Files are missing or do not belong together.
     """
     return cast("Callable[[Path], ItemScorer]", _resolve(recipe.scorer))(folder)
+
+
+def import_scorers(recipes: Iterable[RecipeSpec]) -> None:
+    """Import the serving side of recipes, and with it the compiled functions of their requests."""
+    for recipe in recipes:
+        _resolve(recipe.scorer)
 
 
 def _resolve(path: str) -> Any:

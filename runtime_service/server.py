@@ -25,6 +25,8 @@ from common.telemetry.process import Telemetry
 from inference.model import ModelLoader
 from protos.tailorbird.internal.v1 import event_log_pb2_grpc, local_storage_pb2_grpc, serving_pb2_grpc
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
+from recipes.catalog import RECIPES
+from recipes.registry import import_scorers
 from runtime_service.domain.filters import EventWindow
 from runtime_service.features.updater import FeatureUpdater, Opener
 from runtime_service.history import HistoryReader, HistoryWriter
@@ -46,6 +48,8 @@ from runtime_service.serving.watcher import ServingWatcher
 __all__ = ["Worker", "WorkerLimits", "follow_log"]
 
 _log = get_logger(__name__)
+# The parent of the workers imports this module before it forks them: they share the memory of what is compiled.
+import_scorers(recipe for recipe in RECIPES.values() if recipe.kind.operation)
 Connect = Callable[[], grpc.aio.Channel]
 
 

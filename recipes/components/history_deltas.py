@@ -53,7 +53,7 @@ def _most(items: ItemIndexes, offsets: Offsets, n_places: int) -> int:
 
 @compiled
 def _in_all(
-    items: ItemIndexes, offsets: Offsets, followers: ItemIndexes, strengths: FloatArray, places: FloatArray
+    items: ItemIndexes, offsets: Offsets, rule_items: ItemIndexes, strengths: FloatArray, places: FloatArray
 ) -> tuple[ItemIndexes, Sums, Counts, Counts]:
     """Add up in arrays of all items; see `_in_table`."""
     n_items = len(offsets) - 1
@@ -65,31 +65,31 @@ def _in_all(
             continue
         uses[item] += 1
         if place < len(places):
-            led_to, by = followers[offsets[item] : offsets[item + 1]], strengths[offsets[item] : offsets[item + 1]]
+            led_to, by = rule_items[offsets[item] : offsets[item + 1]], strengths[offsets[item] : offsets[item + 1]]
             for entry in range(len(led_to)):
                 follower = np.uint32(led_to[entry])
                 if follower < n_items:
                     sums[follower] += by[entry] * places[place]
         place += 1
-    found, at = np.empty(n_items, np.int32), np.empty(n_items, np.int32)
-    n_found = 0
+    item_list, at = np.empty(n_items, np.int32), np.empty(n_items, np.int32)
+    n_listed = 0
     for item in range(n_items):  # without a branch, and without what would wait for the item before
-        found[n_found] = item
-        at[item] = n_found
-        n_found += (sums[item] != 0.0) | (uses[item] != 0)
-    found = found[:n_found].copy()
+        item_list[n_listed] = item
+        at[item] = n_listed
+        n_listed += (sums[item] != 0.0) | (uses[item] != 0)
+    item_list = item_list[:n_listed].copy()
     at_step = np.full(len(items), -1, np.int32)
     for step in range(len(items)):
         if 0 <= items[step] < n_items:
             at_step[step] = at[items[step]]
-    return found, sums[found], uses[found], at_step
+    return item_list, sums[item_list], uses[item_list], at_step
 
 
 @compiled
 def _in_table(
     items: ItemIndexes,
     offsets: Offsets,
-    followers: ItemIndexes,
+    rule_items: ItemIndexes,
     strengths: FloatArray,
     places: FloatArray,
     most: int,
@@ -101,36 +101,36 @@ def _in_table(
         and the place of each step's item among these, -1 for items that are not in the catalogue: int32 [m].
     """
     table = item_table(most)
-    found, at_step = np.empty(most, np.int32), np.full(len(items), -1, np.int32)
+    item_list, at_step = np.empty(most, np.int32), np.full(len(items), -1, np.int32)
     sums, uses = np.zeros(most), np.zeros(most, np.int32)
-    n_found, place = 0, 0
+    n_listed, place = 0, 0
     for step in range(len(items) - 1, -1, -1):
         item = items[step]
         if not 0 <= item < len(offsets) - 1:
             continue
-        at_step[step] = at = place_in(table, found, n_found, item)
-        n_found = max(n_found, at + 1)
+        at_step[step] = at = place_in(table, item_list, n_listed, item)
+        n_listed = max(n_listed, at + 1)
         uses[at] += 1
         if place < len(places):
-            led_to, by = followers[offsets[item] : offsets[item + 1]], strengths[offsets[item] : offsets[item + 1]]
+            led_to, by = rule_items[offsets[item] : offsets[item + 1]], strengths[offsets[item] : offsets[item + 1]]
             for entry in range(len(led_to)):
                 if not 0 <= led_to[entry] < len(offsets) - 1:
                     continue
-                at = place_in(table, found, n_found, led_to[entry])
-                n_found = max(n_found, at + 1)
+                at = place_in(table, item_list, n_listed, led_to[entry])
+                n_listed = max(n_listed, at + 1)
                 sums[at] += by[entry] * places[place]
         place += 1
-    return found[:n_found].copy(), sums[:n_found], uses[:n_found], at_step
+    return item_list[:n_listed].copy(), sums[:n_listed], uses[:n_listed], at_step
 
 
 @compiled
 def _gather(
-    items: ItemIndexes, offsets: Offsets, followers: ItemIndexes, strengths: FloatArray, places: FloatArray
+    items: ItemIndexes, offsets: Offsets, rule_items: ItemIndexes, strengths: FloatArray, places: FloatArray
 ) -> tuple[ItemIndexes, Sums, Counts, Counts]:
     most = _most(items, offsets, len(places))
     if len(offsets) - 1 <= _DENSE * most:
-        return _in_all(items, offsets, followers, strengths, places)
-    return _in_table(items, offsets, followers, strengths, places, most)
+        return _in_all(items, offsets, rule_items, strengths, places)
+    return _in_table(items, offsets, rule_items, strengths, places, most)
 
 
 @compiled
@@ -174,16 +174,16 @@ def _log1p(sums: Sums, scale: np.float32) -> FloatArray:
 
 @compiled
 def rule_sums(
-    items: ItemIndexes, offsets: Offsets, followers: ItemIndexes, strengths: FloatArray, places: FloatArray
+    items: ItemIndexes, offsets: Offsets, rule_items: ItemIndexes, strengths: FloatArray, places: FloatArray
 ) -> tuple[ItemIndexes, FloatArray]:
     """Add up how strongly the newest items of a history lead to others; see `fused_deltas`.
 
     Returns:
         item: int32 [k], all different; strength: float32 [k], above 0.
     """
-    found, sums, _, _ = _gather(items, offsets, followers, strengths, places)
+    item_list, sums, _, _ = _gather(items, offsets, rule_items, strengths, places)
     is_led_to = sums > 0.0
-    return found[is_led_to], sums[is_led_to].astype(np.float32)
+    return item_list[is_led_to], sums[is_led_to].astype(np.float32)
 
 
 @compiled_for(INTS, BYTES, LONGS, INTS, FLOATS, FLOATS, FLOATS_2D, FLOATS, numba.float64, numba.float64)
@@ -191,7 +191,7 @@ def fused_deltas(
     items: ItemIndexes,
     event_types: EventTypes,
     offsets: Offsets,
-    followers: ItemIndexes,
+    rule_items: ItemIndexes,
     strengths: FloatArray,
     places: FloatArray,
     recency: FloatArray,
@@ -205,7 +205,7 @@ def fused_deltas(
         items: int32 [m], of the history, oldest first; items that are not in the catalogue are passed over.
         event_types: uint8 [m]; types without a column in `recency` count as type 0.
         offsets: int64 [n_items + 1], of the rules: item i's are `offsets[i]` to `offsets[i + 1] - 1`.
-        followers: int32 [rules]; those that are not in the catalogue are passed over.
+        rule_items: int32 [rules]; those that are not in the catalogue are passed over.
         strengths: float32 [rules], above 0.
         places: float32 [p], weights of the newest items' rules, the newest first.
         recency: float32 [RECENCY_BUCKETS, types], see `score`.
@@ -217,7 +217,7 @@ def fused_deltas(
         item: int32 [k], all different, and what is added to its score: float32 [k].
     """
     used_places = places if rules != 0.0 else places[:0]
-    found, sums, uses, at_step = _gather(items, offsets, followers, strengths, used_places)
+    item_list, sums, uses, at_step = _gather(items, offsets, rule_items, strengths, used_places)
     values = _log1p(sums, np.float32(scale))
     values *= np.float32(rules)
     steps_ago = 0
@@ -231,4 +231,4 @@ def fused_deltas(
         column = event_types[step] if event_types[step] < recency.shape[1] else 0
         values[at] += recency[_bucket(RECENCY_ENDS, steps_ago), column] + count[_bucket(COUNT_ENDS, uses[at])]
         uses[at] = 0
-    return found, values
+    return item_list, values

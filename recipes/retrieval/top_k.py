@@ -59,14 +59,14 @@ def _reached_by(values: FloatArray, count: int) -> np.float32:
             low = left
         else:
             break
-    reached: np.float32 = values[place]
-    return reached
+    bound: np.float32 = values[place]
+    return bound
 
 
 @compiled
 def _reaching(scores: FloatArray, bound: np.float32) -> ItemIndexes:
     """Return the places of the scores that reach a bound, ascending: int32 [k]."""
-    found, n_found = np.empty(64, np.int32), 0
+    places, n_places = np.empty(64, np.int32), 0
     for begin in range(0, len(scores), _BLOCK):
         block = scores[begin : begin + _BLOCK]
         reaching = 0
@@ -74,15 +74,15 @@ def _reaching(scores: FloatArray, bound: np.float32) -> ItemIndexes:
             reaching += block[place] >= bound
         if reaching == 0:
             continue
-        if n_found + reaching > len(found):
-            longer = np.empty(2 * (n_found + reaching), np.int32)
-            longer[:n_found] = found[:n_found]
-            found = longer
+        if n_places + reaching > len(places):
+            longer = np.empty(2 * (n_places + reaching), np.int32)
+            longer[:n_places] = places[:n_places]
+            places = longer
         for place in range(len(block)):
             if block[place] >= bound:
-                found[n_found] = begin + place
-                n_found += 1
-    return found[:n_found]
+                places[n_places] = begin + place
+                n_places += 1
+    return places[:n_places]
 
 
 @compiled

@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import grpc
@@ -15,6 +17,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from common.rpc.probe import is_serving
 from common.testing import wait_until
+from recipes.catalog import RECIPES
 from tests.runtime_service.backends import running_backends
 from tests.runtime_service.running import WORKERS, all_ready, environment, running
 from tests.runtime_service.world import N_ITEMS, assignment, fit, item, publish, user
@@ -185,3 +188,11 @@ def test_port_0_picks_a_free_one_for_all_workers(tmp_path, backends, shelf):
         assert len(ports) == 1
         assert is_serving(f"127.0.0.1:{ports.pop()}")
         assert runtime.stop() == 0
+
+
+def test_parent_of_the_workers_loads_every_scorer_and_what_is_compiled_for_it():
+    program = "import sys, runtime_service.__main__; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    served = {recipe.scorer.partition(":")[0] for recipe in RECIPES.values() if recipe.kind.operation}
+    assert served - set(loaded) == set()
+    assert "recipes.components.history_deltas" in loaded

@@ -16,14 +16,14 @@ def bucket(ends, number):
 
 def expected(items, event_types, rules, *, n_items, places, recency, count, weight, scale):
     """Work the formula out for each item that the history has or that a rule leads to."""
-    known = [(item, kind) for item, kind in zip(items, event_types, strict=True) if 0 <= item < n_items][::-1]
+    steps = [(item, kind) for item, kind in zip(items, event_types, strict=True) if 0 <= item < n_items][::-1]
     strengths = {}
-    for place, (leader, _) in enumerate(known[: len(places)] if weight else []):
+    for place, (leader, _) in enumerate(steps[: len(places)] if weight else []):
         for follower, strength in rules.get(leader, {}).items():
             strengths[follower] = strengths.get(follower, 0.0) + strength * places[place]
     deltas = {item: weight * log1p(strength / scale) for item, strength in strengths.items()}
-    for item in {item for item, _ in known}:
-        uses = [(ago, kind) for ago, (used, kind) in enumerate(known, start=1) if used == item]
+    for item in {item for item, _ in steps}:
+        uses = [(ago, kind) for ago, (used, kind) in enumerate(steps, start=1) if used == item]
         ago, kind = uses[0]
         repeat = (
             recency[bucket(RECENCY_ENDS, ago), kind if kind < N_TYPES else 0] + count[bucket(COUNT_ENDS, len(uses))]
@@ -64,39 +64,41 @@ def test_deltas_are_those_of_the_formula(n_items, length, weight):
         "count": random.standard_normal(len(COUNT_ENDS) + 1).astype(np.float32),
     }
 
-    found, values = fused_deltas(items, event_types, *arrays(rules, n_items=n_items), *learnt.values(), weight, 0.05)
+    delta_items, values = fused_deltas(
+        items, event_types, *arrays(rules, n_items=n_items), *learnt.values(), weight, 0.05
+    )
 
-    assert (found.dtype, values.dtype) == (np.int32, np.float32)
-    assert len(set(found.tolist())) == len(found)
+    assert (delta_items.dtype, values.dtype) == (np.int32, np.float32)
+    assert len(set(delta_items.tolist())) == len(delta_items)
     want = expected(items, event_types, rules, n_items=n_items, weight=weight, scale=0.05, **learnt)
-    assert dict(zip(found.tolist(), values.tolist(), strict=True)) == pytest.approx(want, rel=1e-5, abs=1e-6)
+    assert dict(zip(delta_items.tolist(), values.tolist(), strict=True)) == pytest.approx(want, rel=1e-5, abs=1e-6)
 
 
 @pytest.mark.parametrize("n_items", [4, 40_000], ids=["in one array", "in a table"])
 def test_followers_that_no_catalogue_has_are_passed_over(n_items):
     offsets = np.ones(n_items + 1, np.int64) * 3
     offsets[0] = 0
-    followers, strengths = np.array([-5, n_items, 2], np.int32), np.ones(3, np.float32)
+    rule_items, strengths = np.array([-5, n_items, 2], np.int32), np.ones(3, np.float32)
     recency, count = np.zeros((9, 1), np.float32), np.zeros(4, np.float32)
 
-    found, values = fused_deltas(
-        np.zeros(1, np.int32), np.zeros(1, np.uint8), offsets, followers, strengths, np.ones(1, np.float32),
+    delta_items, values = fused_deltas(
+        np.zeros(1, np.int32), np.zeros(1, np.uint8), offsets, rule_items, strengths, np.ones(1, np.float32),
         recency, count, 1.0, 1.0,
     )  # fmt: skip
 
-    assert dict(zip(found.tolist(), values.tolist(), strict=True)) == pytest.approx({0: 0.0, 2: log1p(1.0)})
+    assert dict(zip(delta_items.tolist(), values.tolist(), strict=True)) == pytest.approx({0: 0.0, 2: log1p(1.0)})
 
 
 def test_strong_and_weak_rules_keep_their_digits():
     strengths = np.array([1e-7, 1e-3, 0.4142, 0.4143, 1.0, 1e3, 1e7, 1e30], np.float32)
     offsets = np.full(len(strengths) + 1, len(strengths), np.int64)
     offsets[0] = 0
-    followers = np.arange(len(strengths), dtype=np.int32)
+    rule_items = np.arange(len(strengths), dtype=np.int32)
     recency, count = np.zeros((9, 1), np.float32), np.zeros(4, np.float32)
 
-    found, values = fused_deltas(
-        np.zeros(1, np.int32), np.zeros(1, np.uint8), offsets, followers, strengths, np.ones(1, np.float32),
+    delta_items, values = fused_deltas(
+        np.zeros(1, np.int32), np.zeros(1, np.uint8), offsets, rule_items, strengths, np.ones(1, np.float32),
         recency, count, 1.0, 1.0,
     )  # fmt: skip
 
-    assert values[found.argsort()] == pytest.approx(np.log1p(strengths.astype(np.float64)), rel=2e-7)
+    assert values[delta_items.argsort()] == pytest.approx(np.log1p(strengths.astype(np.float64)), rel=2e-7)
