@@ -13,6 +13,7 @@ import numpy as np
 from common.positions import START
 from common.vocabulary import Vocabulary
 from inference.model import Model
+from inference.new_items import NewItemList
 from recipes.catalog import get_recipe
 from recipes.components.exploration import ItemAges
 from recipes.components.score_fusion.score import COUNT_BUCKETS, RECENCY_BUCKETS, ScoreFusion
@@ -53,6 +54,7 @@ def planted_model(*, n_items: int, n_users: int, events: int, seed: int = 1) -> 
         recipe=get_recipe(_RECIPE),
         scorer=scorer,
         index=None,
+        scan=None,
         items=items,
         item_ids=items.ids(range(n_items)),
         users=Vocabulary.build(f"user-{number}" for number in range(n_users)),
@@ -60,6 +62,7 @@ def planted_model(*, n_items: int, n_users: int, events: int, seed: int = 1) -> 
         histories=histories,
         event_types={name: number for number, name in enumerate(EVENT_TYPES, start=1)},
         watermark=START,
+        new_items=NewItemList.behind(n_items),
         ages=ItemAges(created, np.bincount(histories.items, minlength=n_items), latest),
     )
 

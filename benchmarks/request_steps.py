@@ -28,8 +28,8 @@ from inference.model import Model
 from inference.pipelines import Pipeline
 from inference.recent_events import RecentHistory
 from inference.request import RecommendationRequest
-from inference.run import PipelineRun
-from recipes.retrieval.annoy import AnnoyIndex, build_annoy
+from inference.run import Stage
+from recipes.retrieval.scan import ScanIndex, build_scan
 from runtime_service.history import HistoryEvent
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 
@@ -37,10 +37,8 @@ _RESULTS: Final = 25
 _GROUP: Final = "arn:aws:personalize:us-east-1:000000000000:dataset-group/films"
 #: Requests that go through a stage together.
 _TOGETHER: Final = 8
-#: An index for catalogues of this size and above, where it is asked for; trees, and nodes that are inspected.
+#: Catalogues of this size and above are searched by the scan.
 _LARGE: Final = 10_000
-_TREES: Final = 20
-_SEARCH_K: Final = 4000
 
 
 def stage_micros(pipeline: Pipeline, requests: Sequence[RecommendationRequest], *, repeats: int) -> dict[str, float]:
@@ -49,7 +47,7 @@ def stage_micros(pipeline: Pipeline, requests: Sequence[RecommendationRequest], 
     for _ in range(repeats):
         taken = dict.fromkeys(map(_name, pipeline.stages), 0.0)
         for begin in range(0, len(requests), _TOGETHER):
-            runs = [_run(pipeline, request) for request in requests[begin : begin + _TOGETHER]]
+            runs = [pipeline.begin(request) for request in requests[begin : begin + _TOGETHER]]
             for stage in pipeline.stages:
                 started = time.thread_time()
                 for run in runs:
@@ -60,21 +58,8 @@ def stage_micros(pipeline: Pipeline, requests: Sequence[RecommendationRequest], 
     return best
 
 
-def _name(stage: Callable[[PipelineRun], None]) -> str:
+def _name(stage: Stage) -> str:
     return getattr(stage, "__name__", type(stage).__name__)
-
-
-def _run(pipeline: Pipeline, request: RecommendationRequest) -> PipelineRun:
-    return PipelineRun(
-        request=request,
-        model=pipeline.model,
-        users=pipeline.users,
-        explorer=pipeline.explorer,
-        random=pipeline.random,
-        state=pipeline.users.cold_start_state,
-        candidates=request.candidates,
-        limit=request.limit,
-    )
 
 
 def micros(step: Callable[[int], object], *, count: int, repeats: int) -> float:
@@ -124,11 +109,12 @@ def look_ups(model: Model, folder: Path, *, users: int, repeats: int) -> dict[st
         }
 
 
-def with_annoy(model: Model, folder: Path) -> Model:
-    """Return the same model with an Annoy index."""
+def with_scan(model: Model, folder: Path) -> Model:
+    """Return the same model, searched by the exact scan."""
     vectors = model.scorer.item_vectors
-    build_annoy(vectors, folder / "index.ann", seed=1, trees=_TREES)
-    return replace(model, index=AnnoyIndex(folder / "index.ann", vectors, search_k=_SEARCH_K))
+    build_scan(vectors, folder, user_vectors=model.user_vectors)
+    scan = ScanIndex.open(folder, n_items=len(vectors), width=vectors.shape[1])
+    return replace(model, index=scan, scan=scan)
 
 
 def measure(model: Model, folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
@@ -149,7 +135,6 @@ def main() -> None:
     parser.add_argument("--snapshot-users", type=int, default=3000, help="users of the snapshot")
     parser.add_argument("--events", type=int, default=100, help="interactions of each of them")
     parser.add_argument("--repeats", type=int, default=15, help="repeats, of which the best counts")
-    parser.add_argument("--annoy", action="store_true", help="search by Annoy where there are 10,000 items or more")
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     arguments = parser.parse_args()
     figures = {}
@@ -157,14 +142,14 @@ def main() -> None:
         model = planted_model(n_items=n_items, n_users=arguments.snapshot_users, events=arguments.events)
         with tempfile.TemporaryDirectory() as name:
             (histories := Path(name) / "histories").mkdir()
-            if arguments.annoy and n_items >= _LARGE:
-                model = with_annoy(model, Path(name))
+            if n_items >= _LARGE:
+                model = with_scan(model, Path(name))
             figures[f"{n_items:,} items"] = measure(model, histories, arguments)
     rounded = {name: {step: round(taken, 1) for step, taken in row.items()} for name, row in figures.items()}
     names = list(rounded)
     rows = [(step, *(rounded[name][step] for name in names)) for step in rounded[names[0]]]
     table = markdown_table(("step, CPU µs/request", *names), rows)
-    settings = {name: getattr(arguments, name) for name in ("users", "snapshot_users", "events", "repeats", "annoy")}
+    settings = {name: getattr(arguments, name) for name in ("users", "snapshot_users", "events", "repeats")}
     publish({"settings": settings, "steps": rounded}, table=table, output=arguments.output)
 
 

@@ -147,7 +147,18 @@ class Pipeline:
         """Answer a request."""
         if request.limit == 0:
             return NOTHING
-        run = PipelineRun(
+        run = self.begin(request)
+        for stage in self.stages:
+            stage(run)
+        if run.exact:
+            self.answer_counts.proven += 1
+        else:
+            self.answer_counts.unproven += 1
+        return run.result
+
+    def begin(self, request: RecommendationRequest) -> PipelineRun:
+        """Return a request before its first stage."""
+        return PipelineRun(
             request=request,
             model=self.model,
             users=self.users,
@@ -158,13 +169,6 @@ class Pipeline:
             candidates=request.candidates,
             limit=request.limit,
         )
-        for stage in self.stages:
-            stage(run)
-        if run.exact:
-            self.answer_counts.proven += 1
-        else:
-            self.answer_counts.unproven += 1
-        return run.result
 
     def explored_candidates(self, scored: ScoredItems) -> list[str]:
         """Return the ids of the new items in a list, which are explored less the more often they are shown."""

@@ -161,7 +161,6 @@ COMMANDS = {
             "12",
             "--repeats",
             "1",
-            "--annoy",
         ),
     ),
     "benchmarks.serving": (
