@@ -23,6 +23,7 @@ from recipes.catalog import RECIPES
 from runtime_service.features.opener import SnapshotOpener
 from runtime_service.features.updater import FeatureUpdater
 from runtime_service.history import HistoryEvent, Put
+from runtime_service.history.impression_log import ImpressionLog
 from runtime_service.history.lmdb import LmdbHistoryWriter, prepare_history
 from runtime_service.server import runtime_service
 from runtime_service.servicers.recommendations import RuntimeServicer
@@ -132,7 +133,8 @@ def runtime(shelf, tmp_path_factory):
     writer = LmdbHistoryWriter(folder / "history", max_events=50)
     writer.skip(WATERMARK + 1)
     store, table, held = local_store(folder / "store"), DeploymentTable(), []
-    reader = SharedReader(writer)
+    impressions = ImpressionLog(folder / "impressions", "reader")
+    reader = SharedReader(writer, impressions)
     opener = SnapshotOpener(store, cache=folder / "features")
     follower = FeatureUpdater(reader, opener, deployments=table, note_held=held.append)
     loader = ModelLoader(shelf, cache=folder / "cache", index="exact")
@@ -157,6 +159,7 @@ def runtime(shelf, tmp_path_factory):
         yield Running(writer, store, table, follower, models, server, RuntimeServiceStub(channel), held)
         (failure,) = server.loop.run(end(task))
         assert isinstance(failure, asyncio.CancelledError)
+    impressions.close()
     writer.close()
 
 

@@ -96,9 +96,15 @@ def filter_arn(name: str) -> str:
 
 
 class SharedReader(LmdbHistoryReader):
-    """A reader in the process of its writer: LMDB opens a store once in each."""
+    """A reader in the process of its writer: LMDB opens a store once in each.
 
-    def __init__(self, writer) -> None:
+    Args:
+        writer: Of the same store.
+        impressions: Where what is shown is logged; None where nothing is explored.
+    """
+
+    def __init__(self, writer, impressions=None) -> None:
+        self._impressions = impressions
         self._environment, self._state = writer._environment, writer._state
         self._histories, self._shown = writer._histories, writer._shown
         self._counts, self._puts = writer._counts, writer._puts
