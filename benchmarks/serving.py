@@ -8,6 +8,9 @@ One place in a thousand of an answer is given to a new item, which has no score 
 for again until they have none; those that are counted may have some, and their bytes may differ by what so many items
 at most come to (six standard deviations), which is less than a failed call would lack.
 
+With `--filters` the same calls are also made with a filter that takes three genres as parameters and leaves out what
+the user has watched; those answers are checked to hold nothing else.
+
 Every round asks for other users, each several times in a row: h2load repeats one body (see
 `benchmarks.load.h2load`). Nothing in the runtime remembers an answer; the vector of a user whose newest interaction is
 in the trained snapshot is part of the artifact, as for most users of a live system. The load generator shares the
@@ -17,12 +20,16 @@ machine with the servers.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import statistics
 import tempfile
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -31,7 +38,7 @@ from benchmarks.load.h2load import Call, Load, LoadResult, h2load_path, run_load
 from benchmarks.report import markdown_table, percentile, publish
 from benchmarks.system import System, running_system
 from cli.demo.generated import generate
-from cli.demo.items import SCHEMAS, DemoData
+from cli.demo.items import EVENT, SCHEMAS, DemoData
 from cli.demo.journey import Journey
 from cli.demo.run_demo import load_data
 from cli.env import Env
@@ -49,16 +56,79 @@ _HYPERPARAMETERS = {"epochs": 3}
 #: Answers asked for until one holds no explored item: one in forty does.
 _TRIES = 20
 _ALONE = Load(lanes=1, streams=1, repeats=20)
+#: One parametrised filter of items, one of interactions.
+_FILTER = (
+    f'INCLUDE ItemID WHERE Items.GENRES IN ($GENRES) | EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("{EVENT}")'
+)
+_GENRES = 3
+_PLAIN, _FILTERED, _ECHO = "GetRecommendations", "GetRecommendations, filtered", "echo"
 
 
-def deploy(system: System, data: DemoData) -> str:
-    """Import, train and serve the data; return the campaign's ARN."""
+@dataclass(frozen=True)
+class Series:
+    """Calls of one kind, and what came of them by round.
+
+    Attributes:
+        server: `host:port`.
+        calls: One for each user.
+        under_load: With many calls at a time.
+        alone: With one call at a time.
+    """
+
+    server: str
+    calls: Sequence[Call]
+    under_load: list[LoadResult] = field(default_factory=list)
+    alone: list[LoadResult] = field(default_factory=list)
+
+
+def deploy(system: System, data: DemoData) -> tuple[str, str]:
+    """Import, train and serve the data; return the ARNs of the campaign and of the filter."""
     journey = Journey(system.clients(), suffix="benchmark")
     journey.create_datasets(SCHEMAS)
     files = data.write_csv(system.installation.buckets / "benchmark")
     journey.import_csv({kind: f"s3://benchmark/{path.name}" for kind, path in files.items()})
     solution = journey.create_solution("personal", "aws-user-personalization-v2", hyperparameters=_HYPERPARAMETERS)
-    return journey.create_campaign("films", journey.train(solution))
+    campaign, personalize = journey.create_campaign("films", journey.train(solution)), journey.clients.personalize
+    filter_arn: str = personalize.create_filter(
+        name="benchmark", datasetGroupArn=journey.dataset_group_arn, filterExpression=_FILTER
+    )["filterArn"]
+    journey.wait("filter", lambda: personalize.describe_filter(filterArn=filter_arn)["filter"])
+    return campaign, filter_arn
+
+
+def filtered_requests(
+    requests: Sequence[runtime.GetRecommendationsRequest], filter_arn: str, data: DemoData
+) -> list[runtime.GetRecommendationsRequest]:
+    """Return the same requests with a filter, each with three of the largest genres."""
+    sizes = Counter(genre for film in data.items.values() for genre in film.genres)
+    genres = [genre for genre, _ in sizes.most_common(2 * _GENRES)]
+    filtered = []
+    for place, request in enumerate(requests):
+        chosen = [genres[(place + step) % len(genres)] for step in range(_GENRES)]
+        copy = runtime.GetRecommendationsRequest(
+            filter_arn=filter_arn, filter_values={"GENRES": ",".join(json.dumps(genre) for genre in chosen)}
+        )
+        copy.MergeFrom(request)
+        filtered.append(copy)
+    return filtered
+
+
+def check_filtered(
+    requests: Sequence[runtime.GetRecommendationsRequest],
+    responses: Sequence[runtime.GetRecommendationsResponse],
+    data: DemoData,
+) -> None:
+    """Check that answers hold films of the genres that the user has not watched.
+
+    Raises:
+        Unavailable: One holds another.
+    """
+    watched = {(one.user, one.item) for one in data.interactions}
+    for request, response in zip(requests, responses, strict=True):
+        genres = json.loads(f"[{request.filter_values['GENRES']}]")
+        for item in response.item_list:
+            if (request.user_id, item.item_id) in watched or not set(genres) & set(data.items[item.item_id].genres):
+                raise Unavailable(f"answer for {request.user_id}: got {item.item_id}, which does not pass the filter")
 
 
 def checked_responses(
@@ -130,6 +200,7 @@ def main() -> None:
     parser.add_argument(
         "--generated", action="store_true", help="a small generated catalogue instead of MovieLens 100K"
     )
+    parser.add_argument("--filters", action="store_true", help="make the same calls with filters, too")
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     arguments = parser.parse_args()
     h2load_path()  # missing tools are told before minutes of preparation
@@ -141,57 +212,64 @@ def main() -> None:
         raise InvalidInput(f"`users`: got {n_users} in all rounds, want at most {len(users)}, those of the data")
     settings = {"TAILORBIRD_WORKERS": str(arguments.processes)}
     with tempfile.TemporaryDirectory() as folder, running_system(Path(folder), settings=settings) as system:
-        campaign, token = deploy(system, data), system.token()
+        (campaign, filter_arn), token = deploy(system, data), system.token()
         requests = [
             runtime.GetRecommendationsRequest(campaign_arn=campaign, user_id=user, num_results=_RESULTS)
             for user in users[:n_users]
         ]
         address = system.ports.address("runtime_service")
-        responses = checked_responses(address, requests, token=token)
-        with echo_server(responses[0], processes=arguments.processes, folder=Path(folder)) as echo:
-            sizes = {
-                address: [response.ByteSize() for response in responses],
-                echo: [responses[0].ByteSize()] * len(responses),
+        asked = {_PLAIN: requests}
+        if arguments.filters:
+            asked[_FILTERED] = filtered_requests(requests, filter_arn, data)
+        responses = {name: checked_responses(address, listed, token=token) for name, listed in asked.items()}
+        if arguments.filters:
+            check_filtered(asked[_FILTERED], responses[_FILTERED], data)
+        echoed = responses[_PLAIN][0]
+        with echo_server(echoed, processes=arguments.processes, folder=Path(folder)) as echo:
+            slack = explored_bytes(data.items, repeats=load.repeats)
+            series = {
+                name: Series(
+                    address,
+                    [
+                        Call(request, response.ByteSize(), slack)
+                        for request, response in zip(listed, responses[name], strict=True)
+                    ],
+                )
+                for name, listed in asked.items()
             }
-            calls = {
-                server: [Call(request, size, slack) for request, size in zip(requests, sizes[server], strict=True)]
-                for server, slack in ((address, explored_bytes(data.items, repeats=load.repeats)), (echo, (0, 0)))
-            }
-            under_load: dict[str, list[LoadResult]] = {address: [], echo: []}
-            alone: dict[str, list[LoadResult]] = {address: [], echo: []}
-            for server in calls:  # first calls of a process are slower
-                run_load(server, _METHOD, calls[server][: 2 * load.lanes], load=load, token=token)
-            for begin in range(0, len(requests), arguments.users):
-                for server in calls:
-                    part = calls[server][begin : begin + arguments.users]
-                    under_load[server].append(run_load(server, _METHOD, part, load=load, token=token))
-                    alone[server].append(run_load(server, _METHOD, part[:25], load=_ALONE, token=token))
-        checked_responses(address, requests, token=token)
-    report(under_load[address], under_load[echo], alone=(alone[address], alone[echo]), data=data, arguments=arguments)
+            series[_ECHO] = Series(echo, [Call(request, echoed.ByteSize(), (0, 0)) for request in requests])
+            measure(list(series.values()), load=load, users=arguments.users, token=token)
+        for listed in asked.values():
+            checked_responses(address, listed, token=token)
+    report(series, data=data, arguments=arguments)
 
 
-def report(
-    ours: Sequence[LoadResult],
-    echo: Sequence[LoadResult],
-    *,
-    alone: tuple[Sequence[LoadResult], Sequence[LoadResult]],
-    data: DemoData,
-    arguments: argparse.Namespace,
-) -> None:
+def measure(series: Sequence[Series], *, load: Load, users: int, token: str) -> None:
+    """Put all under load in alternating rounds, of some users each."""
+    for one in series:  # first calls of a process are slower
+        run_load(one.server, _METHOD, one.calls[: 2 * load.lanes], load=load, token=token)
+    for begin in range(0, len(series[0].calls), users):
+        for one in series:
+            part = one.calls[begin : begin + users]
+            one.under_load.append(run_load(one.server, _METHOD, part, load=load, token=token))
+            one.alone.append(run_load(one.server, _METHOD, part[:25], load=_ALONE, token=token))
+
+
+def shares(ours: Series, echo: Series) -> tuple[list[float], float]:
+    """Return the ratios of calls a second, by round, and the median ratio of processor time per call."""
+    pairs = list(zip(ours.under_load, echo.under_load, strict=True))
+    cpu_ratio = round(statistics.median(theirs.cpu_micros / mine.cpu_micros for mine, theirs in pairs), 3)
+    return [mine.per_second / theirs.per_second for mine, theirs in pairs], cpu_ratio
+
+
+def report(series: Mapping[str, Series], *, data: DemoData, arguments: argparse.Namespace) -> None:
     """Print and write the figures.
 
     Raises:
         Unavailable: A call failed: then the figures say nothing.
     """
-    pairs = list(zip(ours, echo, strict=True))
-    ratios = [mine.per_second / theirs.per_second for mine, theirs in pairs]
-    cpu_ratio = round(statistics.median(theirs.cpu_micros / mine.cpu_micros for mine, theirs in pairs), 3)
-    figures = {
-        "GetRecommendations": summary(ours),
-        "echo": summary(echo),
-        "GetRecommendations, one call at a time": summary(alone[0]),
-        "echo, one call at a time": summary(alone[1]),
-    }
+    figures = {name: summary(one.under_load) for name, one in series.items()}
+    figures |= {f"{name}, one call at a time": summary(one.alone) for name, one in series.items()}
     wrong = sum(row["wrong"] for row in figures.values())
     if wrong:
         raise Unavailable(f"calls: got {wrong} that failed or were answered otherwise than when checked, want none")
@@ -199,18 +277,22 @@ def report(
         ("server", "calls", "wrong", "calls/s", "p50 ms", "p99 ms", "server CPU µs/call"),
         [(name, *row.values()) for name, row in figures.items()],
     )
-    ratio = round(statistics.median(ratios), 3)
-    table += f"\nRatio of calls/s {ratio} (rounds: {', '.join(f'{value:.3f}' for value in ratios)}), "
-    table += f"by processor time per call {cpu_ratio}\n"
+    compared = {name: shares(one, series[_ECHO]) for name, one in series.items() if name != _ECHO}
+    for name, (ratios, cpu_ratio) in compared.items():
+        rounds = ", ".join(f"{value:.3f}" for value in ratios)
+        table += f"\nRatio of calls/s of {name} {statistics.median(ratios):.3f} (rounds: {rounds}), "
+        table += f"by processor time per call {cpu_ratio}\n"
     settings = {
-        name: getattr(arguments, name) for name in ("rounds", "users", "repeats", "lanes", "streams", "processes")
+        name: getattr(arguments, name)
+        for name in ("rounds", "users", "repeats", "lanes", "streams", "processes", "filters")
     }
     settings |= {"data": data.name, "items": len(data.items)}
-    publish(
-        {"ratio": ratio, "cpu_ratio": cpu_ratio, "settings": settings, "servers": figures},
-        table=table,
-        output=arguments.output,
-    )
+    measured: dict[str, Any] = {"settings": settings, "servers": figures}
+    for name, prefix in ((_PLAIN, ""), (_FILTERED, "filtered_")):
+        if name in compared:
+            ratios, cpu_ratio = compared[name]
+            measured |= {f"{prefix}ratio": round(statistics.median(ratios), 3), f"{prefix}cpu_ratio": cpu_ratio}
+    publish(measured, table=table, output=arguments.output)
 
 
 if __name__ == "__main__":

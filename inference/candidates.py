@@ -49,7 +49,7 @@ class CandidateSet(ABC):
 
     def without(self, items: ItemIndexes | int) -> CandidateSet:
         """Return the same set without an item or some: int32 [k], ascending, all different."""
-        removed = np.atleast_1d(np.asarray(items, np.int32))
+        removed = np.array([items], np.int32) if isinstance(items, int) else items
         return Without(self, removed) if len(removed) else self
 
 
@@ -76,6 +76,8 @@ class Everything(CandidateSet):
         return np.ones(size, bool)
 
 
+#: A list of items that are fewer than this part of all takes less room than their bits, or hardly more.
+_FEW: Final = 8
 #: The set of a request that restricts nothing.
 EVERYTHING: Final = Everything()
 
@@ -89,7 +91,8 @@ class Bitmap(CandidateSet):
     """
 
     allowed: NDArray[np.bool_]
-    _counted: dict[int, int] = field(default_factory=dict)
+    _counts: dict[int, int] = field(default_factory=dict)
+    _items: dict[int, ItemIndexes] = field(default_factory=dict)
 
     @classmethod
     def unpack(cls, bits: NDArray[np.uint8], *, n_items: int) -> Bitmap:
@@ -98,13 +101,24 @@ class Bitmap(CandidateSet):
 
     def count(self, n_items: int) -> int:
         """Return the number of items whose bits are set; counted once, as a set may serve many requests."""
-        if self._counted.get(n_items) is None:
-            self._counted[n_items] = int(np.count_nonzero(self.allowed[:n_items]))
-        return self._counted[n_items]
+        count = self._counts.get(n_items)
+        if count is None:
+            count = self._counts[n_items] = int(np.count_nonzero(self.allowed[:n_items]))
+        return count
 
     def items(self, n_items: int) -> ItemIndexes:
-        """Return the items whose bits are set, ascending."""
-        return self.allowed[:n_items].nonzero()[0].astype(np.int32)
+        """Return the items whose bits are set, ascending; few of them are listed once."""
+        items = self._items.get(n_items)
+        if items is None:
+            items = self.allowed[:n_items].nonzero()[0].astype(np.int32)
+            if len(items) <= n_items // _FEW:
+                self._items[n_items] = items
+        return items
+
+    def mask(self, size: int) -> NDArray[np.bool_]:
+        """Return the bits of the items 0 to `size` - 1."""
+        bits = self.allowed[:size]
+        return np.concatenate([bits, np.zeros(size - len(bits), bool)])
 
     def contains(self, items: ItemIndexes) -> NDArray[np.bool_]:
         """Look the bits of items up."""
@@ -174,6 +188,10 @@ class Without(CandidateSet):
     base: CandidateSet
     removed: ItemIndexes
 
+    def without(self, items: ItemIndexes | int) -> CandidateSet:
+        """Return the same set without an item or some more."""
+        return Without(self.base, np.union1d(self.removed, np.array(items, np.int32)))
+
     def count(self, n_items: int) -> int:
         """Return how many items are left."""
         inside = self.removed[: int(self.removed.searchsorted(n_items))]
@@ -182,8 +200,10 @@ class Without(CandidateSet):
     def items(self, n_items: int) -> ItemIndexes:
         """Return the items that are left."""
         items = self.base.items(n_items)
-        left: ItemIndexes = items[~self._is_removed(items)]
-        return left
+        if self.base.ordered or not len(items):
+            return items[~self._is_removed(items)]
+        places = np.minimum(items.searchsorted(self.removed), len(items) - 1)
+        return np.delete(items, places[items[places] == self.removed])
 
     def contains(self, items: ItemIndexes) -> NDArray[np.bool_]:
         """Return which items are left."""

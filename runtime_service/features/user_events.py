@@ -95,11 +95,11 @@ def _newest(events: list[RecentEvent], window: int) -> list[RecentEvent]:
 
 def _split(past: PastEvents, used: Mapping[str, ItemIndexes], ids: dict[str, list[str]]) -> UsedItems:
     """Name those items of the past that the model does not know."""
-    listed = {}
+    listed = dict(used)
     for name, items in used.items():
-        place = int(items.searchsorted(past.n_items))
-        listed[name] = items[:place]
-        if place < len(items):
+        if len(items) and items[-1] >= past.n_items:
+            place = int(items.searchsorted(past.n_items))
+            listed[name] = items[:place]
             others = past.other_items.ids((items[place:] - past.n_items).tolist())
             ids[name] = [*others, *ids.get(name, ())]
     return UsedItems(listed, ids)

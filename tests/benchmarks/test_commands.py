@@ -165,7 +165,20 @@ COMMANDS = {
     ),
     "benchmarks.serving": (
         None,
-        ("--generated", "--rounds", "1", "--users", "4", "--repeats", "20", "--lanes", "2", "--processes", "1"),
+        (
+            "--generated",
+            "--filters",
+            "--rounds",
+            "1",
+            "--users",
+            "4",
+            "--repeats",
+            "20",
+            "--lanes",
+            "2",
+            "--processes",
+            "1",
+        ),
     ),
 }
 

@@ -27,6 +27,7 @@ FILTER = (
     "INCLUDE ItemID WHERE Items.GENRES IN ($GENRES) AND Items.YEAR >= $YEAR"
     ' | EXCLUDE ItemID WHERE Items.GENRES IN ("Adult") IF CurrentUser.AGE < 18'
 )
+UNSEEN = 'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("WATCH", "click")'
 CHILD = {"age": 7, "gender": "F", "occupation": "student"}
 #: What is acknowledged is to be seen within a second; machines that run tests may be slow.
 SOON = 10.0
@@ -56,22 +57,26 @@ def answered(journey, campaign, filter_arn, user, *, genres, year=0, **members):
 
 
 def served(system, data):
-    """Import, train and deploy; return the journey, the campaign and the filter."""
+    """Import, train and deploy; return the journey, the campaign and the filters of items and of interactions."""
     journey = Journey(system.clients(), suffix="features")
     personalize = journey.clients.personalize
     journey.create_datasets({kind: SCHEMAS[kind] for kind in ("Interactions", "Items", "Users")})
     files = data.write_csv(system.installation.buckets / "films")
     journey.import_csv({kind: f"s3://films/{file.name}" for kind, file in files.items()})
     version = journey.train(journey.create_solution("popular", "aws-popularity-count"))
-    filter_arn = personalize.create_filter(
-        name="for-grown-ups", datasetGroupArn=journey.dataset_group_arn, filterExpression=FILTER
-    )["filterArn"]
+    filter_arn, unseen = (
+        personalize.create_filter(name=name, datasetGroupArn=journey.dataset_group_arn, filterExpression=text)[
+            "filterArn"
+        ]
+        for name, text in (("for-grown-ups", FILTER), ("unseen", UNSEEN))
+    )
     campaign = personalize.create_campaign(
         name="popular", solutionVersionArn=version, campaignConfig={"enableMetadataWithRecommendations": True}
     )["campaignArn"]
     journey.wait("campaign", lambda: personalize.describe_campaign(campaignArn=campaign)["campaign"])
-    journey.wait("filter", lambda: personalize.describe_filter(filterArn=filter_arn)["filter"])
-    return journey, campaign, filter_arn
+    for arn in (filter_arn, unseen):
+        journey.wait("filter", lambda arn=arn: personalize.describe_filter(filterArn=arn)["filter"])
+    return journey, campaign, filter_arn, unseen
 
 
 def features_location(stub, kind="ITEMS"):
@@ -92,6 +97,28 @@ def shown(data, item, genres):
     """Return the metadata that belong to an item."""
     year = data.items[item].year
     return {"TITLE": data.items[item].title, "GENRES": genres, "year": "" if year is None else str(year)}
+
+
+def assert_events_are_filtered_by(journey, campaign, filter_arn, user, data):
+    """Check that what a user did is left out: what was imported, whatever it is called, and what is put."""
+
+    def unseen():
+        # Several times, so that each worker answers.
+        answers = [
+            journey.clients.runtime.get_recommendations(
+                campaignArn=campaign, userId=user, numResults=50, filterArn=filter_arn
+            )
+            for _ in range(4)
+        ]
+        lists = [[entry["itemId"] for entry in answer["itemList"]] for answer in answers]
+        return set(lists[0]) if all(listed == lists[0] for listed in lists) else None
+
+    watched = {watch.item for watch in data.interactions if watch.user == user}
+    left = wait_until(unseen, seconds=SOON)
+    assert left == {item for item in data.items if data.popularity[item]} - watched
+    tracking_id, clicked = journey.create_event_tracker(), min(left)
+    journey.put_events(tracking_id, user, [clicked], event_type="Click")
+    wait_until(lambda: unseen() == left - {clicked}, seconds=SOON)
 
 
 def promoted(journey, campaign, filter_arn, user):
@@ -121,7 +148,7 @@ def wait_until_no_puts_are_kept(system, group_arn):
 
 def test_what_was_imported_and_put_is_told_filtered_by_and_shown(system, tmp_path):
     data = generate(users=60, genres=3, series=3)
-    journey, campaign, filter_arn = served(system, data)
+    journey, campaign, filter_arn, unseen = served(system, data)
     events = journey.clients.events
     store = open_store(StoreSettings(store_url=str(system.installation.store)))
     token = system.installation.keys.issuer().issue("runtime", subject="observer", lifetime=timedelta(hours=1))
@@ -142,6 +169,7 @@ def test_what_was_imported_and_put_is_told_filtered_by_and_shown(system, tmp_pat
     with pytest.raises(ClientError, match="GENRES"):
         journey.clients.runtime.get_recommendations(campaignArn=campaign, userId=child, filterArn=filter_arn)
 
+    assert_events_are_filtered_by(journey, campaign, unseen, grown_up, data)
     with channel(system.ports.address("control_plane"), token=token) as control_plane:
         stub = ServingServiceStub(control_plane)
         imported, imported_users = features_location(stub), features_location(stub, "USERS")
