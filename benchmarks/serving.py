@@ -218,12 +218,12 @@ def main() -> None:
             for user in users[:n_users]
         ]
         address = system.ports.address("runtime_service")
-        asked = {_PLAIN: requests}
+        requests_by_name = {_PLAIN: requests}
         if arguments.filters:
-            asked[_FILTERED] = filtered_requests(requests, filter_arn, data)
-        responses = {name: checked_responses(address, listed, token=token) for name, listed in asked.items()}
+            requests_by_name[_FILTERED] = filtered_requests(requests, filter_arn, data)
+        responses = {name: checked_responses(address, listed, token=token) for name, listed in requests_by_name.items()}
         if arguments.filters:
-            check_filtered(asked[_FILTERED], responses[_FILTERED], data)
+            check_filtered(requests_by_name[_FILTERED], responses[_FILTERED], data)
         echoed = responses[_PLAIN][0]
         with echo_server(echoed, processes=arguments.processes, folder=Path(folder)) as echo:
             slack = explored_bytes(data.items, repeats=load.repeats)
@@ -235,11 +235,11 @@ def main() -> None:
                         for request, response in zip(listed, responses[name], strict=True)
                     ],
                 )
-                for name, listed in asked.items()
+                for name, listed in requests_by_name.items()
             }
             series[_ECHO] = Series(echo, [Call(request, echoed.ByteSize(), (0, 0)) for request in requests])
             measure(list(series.values()), load=load, users=arguments.users, token=token)
-        for listed in asked.values():
+        for listed in requests_by_name.values():
             checked_responses(address, listed, token=token)
     report(series, data=data, arguments=arguments)
 

@@ -104,13 +104,13 @@ def assert_events_are_filtered_by(journey, campaign, filter_arn, user, data):
 
     def unseen():
         # Several times, so that each worker answers.
-        answers = [
+        responses = [
             journey.clients.runtime.get_recommendations(
                 campaignArn=campaign, userId=user, numResults=50, filterArn=filter_arn
             )
             for _ in range(4)
         ]
-        lists = [[entry["itemId"] for entry in answer["itemList"]] for answer in answers]
+        lists = [[entry["itemId"] for entry in answer["itemList"]] for answer in responses]
         return set(lists[0]) if all(listed == lists[0] for listed in lists) else None
 
     watched = {watch.item for watch in data.interactions if watch.user == user}
