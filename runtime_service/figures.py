@@ -7,6 +7,7 @@ from typing import Final
 from common.telemetry import Figure, Kind
 
 __all__ = [
+    "ANSWERS",
     "DEPLOYMENTS_MISSING",
     "DEPLOYMENTS_SERVING",
     "FIGURES",
@@ -17,6 +18,12 @@ __all__ = [
     "TAIL_RECORDS",
 ]
 
+ANSWERS: Final = Figure(
+    Kind.COUNTER,
+    "tailorbird_answers_total",
+    "Answers by whether they have the best items for certain, or are of an index that most often finds them.",
+    ("proven",),
+)
 DEPLOYMENTS_SERVING: Final = Figure(
     Kind.GAUGE,
     "tailorbird_deployments_serving",
@@ -49,6 +56,7 @@ TAIL_FAILURES: Final = Figure(
     Kind.COUNTER, "tailorbird_tail_failures_total", "Questions to the events service that failed."
 )
 FIGURES: Final = (
+    ANSWERS,
     DEPLOYMENTS_MISSING,
     DEPLOYMENTS_SERVING,
     LOADS,

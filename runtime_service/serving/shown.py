@@ -6,7 +6,8 @@ import asyncio
 from typing import Final
 
 from common.telemetry import NO_FIGURES, Figures
-from runtime_service.figures import DEPLOYMENTS_MISSING, DEPLOYMENTS_SERVING
+from inference.pipelines import AnswerCounts
+from runtime_service.figures import ANSWERS, DEPLOYMENTS_MISSING, DEPLOYMENTS_SERVING
 from runtime_service.serving.deployments import DeploymentTable
 
 __all__ = ["TableFigures"]
@@ -15,7 +16,7 @@ _PAUSE_SECONDS: Final = 1.0
 
 
 class TableFigures:
-    """Counts the deployments of a table.
+    """Counts the deployments of a table and their answers.
 
     Args:
         table: What is served.
@@ -26,6 +27,9 @@ class TableFigures:
         self._table = table
         self._is_shown = figures is not NO_FIGURES
         self._serving, self._missing = figures.gauge(DEPLOYMENTS_SERVING), figures.gauge(DEPLOYMENTS_MISSING)
+        self._proven, self._unproven = figures.counter(ANSWERS, "true"), figures.counter(ANSWERS, "false")
+        #: What the deployments had counted at the last look, by the identity of their counts, which are kept with it.
+        self._seen: dict[int, tuple[AnswerCounts, int, int]] = {}
 
     async def run(self) -> None:
         """Look once a second until cancelled; at nothing where nobody is shown anything."""
@@ -34,6 +38,15 @@ class TableFigures:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def look(self) -> None:
-        """Note what is served."""
+        """Note what is served, and what was answered since the last look."""
+        seen: dict[int, tuple[AnswerCounts, int, int]] = {}
+        for deployment in self._table.all():
+            counts = deployment.pipeline.answer_counts
+            proven, unproven = counts.proven, counts.unproven
+            _, proven_before, unproven_before = self._seen.get(id(counts), (counts, 0, 0))
+            self._proven.add(proven - proven_before)
+            self._unproven.add(unproven - unproven_before)
+            seen[id(counts)] = (counts, proven, unproven)
+        self._seen = seen
         self._serving.set(len(self._table.all()))
         self._missing.set(sum(self._table.lacks(arn) for arn in self._table.expected))

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import pytest
+
 from common.telemetry.shared import Block, SharedFigures
+from inference.model import ModelLoader
 from runtime_service.figures import FIGURES
-from runtime_service.serving.deployments import DeploymentTable
+from runtime_service.serving.deployments import Deployment, DeploymentTable
 from runtime_service.serving.shown import TableFigures
 from tests.common.telemetry.shown import shown
+from tests.inference.asking import recommend
+from tests.runtime_service.world import assignment, user
 
 
-def test_what_callers_rely_on_and_is_not_served_is_missing():
-    block, table = Block("worker-0"), DeploymentTable()
-    figures = TableFigures(table, SharedFigures(block))
+@pytest.fixture
+def block():
+    return Block("worker-0")
+
+
+@pytest.fixture
+def table():
+    return DeploymentTable()
+
+
+@pytest.fixture
+def figures(table, block):
+    return TableFigures(table, SharedFigures(block))
+
+
+def test_what_callers_rely_on_and_is_not_served_is_missing(table, figures, block):
     table.expect(["arn:one", "arn:two"])
     figures.look()
     assert shown([block], FIGURES)["tailorbird_deployments_missing", "worker-0"] == 2
@@ -21,3 +39,19 @@ def test_what_callers_rely_on_and_is_not_served_is_missing():
     samples = shown([block], FIGURES)
     assert samples["tailorbird_deployments_missing", "worker-0"] == 0
     assert samples["tailorbird_deployments_serving", "worker-0"] == 0
+
+
+def test_answers_are_counted_once_and_stay_counted_when_another_deployment_follows(
+    table, figures, block, shelf, tmp_path
+):
+    model = ModelLoader(shelf, cache=tmp_path, index="exact").load("artifacts/personal")
+    for number_before in (0, 2):
+        deployment = Deployment.make(assignment(), model, cache_users=1)
+        table.serve(deployment)
+        for n_answers in (1, 2):
+            recommend(deployment.pipeline, user(n_answers), limit=3)
+            figures.look()
+            samples = shown([block], FIGURES)
+            assert samples["tailorbird_answers_total", "true"] == number_before + n_answers
+    assert samples["tailorbird_answers_total", "false"] == 0
+    assert samples["tailorbird_deployments_serving", "worker-0"] == 1
