@@ -103,7 +103,8 @@ class ScanIndex:
         block_lengths: float32 [blocks], the greatest length of each block.
         block_offsets: float32 [blocks], the greatest offset of each block.
         centre: float32 [d], the mean of the users.
-        transform: Of the rests of queries.
+        to_rest: float64 [d, d], what the rests of queries are multiplied by: float32 would lose more than bounds allow
+            for where some directions are rarely asked for.
     """
 
     codes: NDArray[np.int8]
@@ -114,7 +115,7 @@ class ScanIndex:
     block_lengths: FloatArray
     block_offsets: FloatArray
     centre: FloatArray
-    transform: Transform
+    to_rest: NDArray[np.float64]
 
     @classmethod
     def open(cls, folder: Path, *, n_items: int, width: int) -> ScanIndex:
@@ -140,7 +141,8 @@ class ScanIndex:
         items = arrays["items"]
         if not np.array_equal(np.bincount(items[items >= 0], minlength=n_items), np.ones(n_items, np.int64)):
             raise CorruptArtifact(f"`{_PREFIX}_items.npy`: got other items than 0 to {n_items - 1}, want each once")
-        return cls(**arrays, transform=Transform.load(folder, _PREFIX, width=width))
+        transform = Transform.load(folder, _PREFIX, width=width)
+        return cls(**arrays, to_rest=transform.for_queries.astype(np.float64))
 
     def nearest(self, query: FloatArray, limit: int, allowed: NDArray[np.bool_] | None = None) -> Nearest:
         """Find a few items among which the best `limit` are, of all or of those that are allowed.
@@ -150,7 +152,7 @@ class ScanIndex:
             limit: Items wanted, at least 1.
             allowed: bool [n_items or more], which items may be found; None for all.
         """
-        rest = self.transform.queries(query - self.centre)
+        rest = (query.astype(np.float64) - self.centre) @ self.to_rest
         padded = np.zeros(self.codes.shape[1], np.float32)
         padded[: len(rest)] = rest
         candidates = _scan(

@@ -129,6 +129,7 @@ COMMANDS = {
     "benchmarks.gateway": (None, ("--rounds", "1", "--calls", "50", "--connections", "2", "--processes", "1")),
     "benchmarks.gateway_steps": (None, ("--calls", "20", "--repeats", "2", "--connections", "2")),
     "benchmarks.imports": (None, ("--rows", "1000", "2000", "--repeated", "0.1")),
+    "benchmarks.index": (None, ("--sizes", "300", "4100", "--queries", "20")),
     "benchmarks.log_move": (None, ("--records", "2000")),
     "benchmarks.quality.auto_ml": (
         lambda folder: table(folder, users=100),

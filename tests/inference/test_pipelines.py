@@ -11,12 +11,16 @@ from common.positions import LEGACY_EPOCH, Epoch, Lineage
 from inference.model import ModelLoader
 from inference.pipelines import Pipeline
 from inference.recent_events import EventRule, RecentEvent
+from inference.request import RecommendationRequest
 from inference.stages.score import score_all
-from inference.user_state import UserStates
+from inference.user_state import UserState, UserStates
 from recipes.catalog import get_recipe
 from recipes.data.histories import History
+from recipes.ports import ScoreDelta
 from runtime_service.history.records import StoredHistory, encode
 from tests.inference.asking import rank, recent, recommend, similar_items
+from tests.inference.runs import make_model
+from tests.inference.vectors import KINDS, embedding, open_kind, vectors
 from tests.runtime_service.world import N_ITEMS, RELATED, WATCH, WATERMARK, item, user
 
 
@@ -232,3 +236,17 @@ def test_unknown_item_gets_popular_items(relating):
     items = similar_items(relating, "nobody-made-this").items.tolist()
 
     assert items == np.argsort(-scores, kind="stable")[:10].tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_are_counted_by_whether_they_are_proven(index_folder, kind):
+    index, scan = open_kind(index_folder, kind)
+    pipeline = Pipeline.make(make_model(vectors(), index=index, scan=scan, recipe="aws-popularity-count"))
+    pipeline.users.cold_start_state = UserState(embedding(0), ScoreDelta.nothing())
+
+    for _ in range(3):
+        pipeline.run(RecommendationRequest(5))
+    pipeline.run(RecommendationRequest(0))
+
+    counts = pipeline.answer_counts
+    assert (counts.proven, counts.unproven) == ((0, 3) if kind in ("lists", "annoy") else (3, 0))

@@ -15,12 +15,12 @@ from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from recipes.components.exploration import ItemAges
 from recipes.data.histories import Histories
 from recipes.ports import ItemScorer
-from recipes.retrieval.calibration import SCANNED_FROM, IndexMeasurement, calibrate
+from recipes.retrieval.calibration import SCANNED_FROM, IndexCalibration, IndexMeasurement, calibrate
 from recipes.spec import RecipeSpec
 from trainer.training.loading import LoadedData
 from trainer.training.spec import TrainingSpec
 
-__all__ = ["no_index", "write_index", "write_item_index", "write_users", "write_vocabularies"]
+__all__ = ["calibration_message", "no_index", "write_index", "write_item_index", "write_users", "write_vocabularies"]
 
 #: Queries that an index is measured with, and users that it is made from.
 _QUERIES: Final = 256
@@ -63,15 +63,26 @@ def write_index(
         trees=spec.index_trees,
         recall_floor=spec.recall_floor,
     )
+    return calibration_message(calibration, trees=spec.index_trees, queries=len(queries))
+
+
+def calibration_message(calibration: IndexCalibration, *, trees: int, queries: int) -> manifest_pb2.IndexCalibration:
+    """Return what a manifest says of a calibration.
+
+    Args:
+        calibration: What was measured and chosen.
+        trees: Of a forest of the whole catalogue, where one is built.
+        queries: Queries measured with.
+    """
     return manifest_pb2.IndexCalibration(
         chosen=calibration.chosen.index,
-        recall_floor=spec.recall_floor,
-        trees=spec.index_trees,
-        measurements=map(_measurement, calibration.measurements),
+        recall_floor=calibration.recall_floor,
+        trees=trees,
+        measurements=[_measurement(item) for item in calibration.measurements],
         setting=_measurement(calibration.chosen),
         has_scan=calibration.has_scan,
         distinct_items=calibration.distinct_items,
-        queries=len(queries),
+        queries=queries,
     )
 
 
