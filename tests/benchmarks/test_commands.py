@@ -24,6 +24,7 @@ PARTS = {
     "benchmarks.empty_app",
     "benchmarks.faults.crash_campaign",
     "benchmarks.faults.forked_services",
+    "benchmarks.planted",
     "benchmarks.put_clients",
     "benchmarks.quality.rectools_sasrec",
 }
@@ -87,7 +88,7 @@ def described_items(folder):
 
 
 #: These want h2load: CI installs it, and fails where that did not work.
-PRESSING = {"benchmarks.gateway", "benchmarks.serving"}
+PRESSING = {"benchmarks.gateway", "benchmarks.scale", "benchmarks.serving"}
 #: These want PostgreSQL, likewise.
 STORING = {"benchmarks.control_plane"}
 #: These want strace, likewise.
@@ -162,6 +163,13 @@ COMMANDS = {
             "12",
             "--repeats",
             "1",
+        ),
+    ),
+    "benchmarks.scale": (
+        None,
+        (
+            *("--items", "400", "--users", "200", "--workers", "1", "--rounds", "1"),
+            *("--users-of-round", "4", "--repeats", "20", "--lanes", "2"),
         ),
     ),
     "benchmarks.serving": (

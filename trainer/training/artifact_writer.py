@@ -18,7 +18,7 @@ from recipes.ports import ItemScorer
 from recipes.retrieval.calibration import SCANNED_FROM, IndexCalibration, IndexMeasurement, calibrate
 from recipes.spec import RecipeSpec
 from trainer.training.loading import LoadedData
-from trainer.training.spec import TrainingSpec
+from trainer.training.spec import TrainingOptions, TrainingSpec
 
 __all__ = ["calibration_message", "no_index", "write_index", "write_item_index", "write_users", "write_vocabularies"]
 
@@ -30,7 +30,7 @@ _FEW: Final = 3
 
 
 def write_index(
-    scorer: ItemScorer, folder: Path, spec: TrainingSpec, *, held_out: Histories, learnt: Histories
+    scorer: ItemScorer, folder: Path, spec: TrainingSpec | TrainingOptions, *, held_out: Histories, learnt: Histories
 ) -> manifest_pb2.IndexCalibration:
     """Build the indexes of a model, measure them, and keep the best.
 
