@@ -14,6 +14,7 @@ from cli.commands.check import check
 from cli.commands.deletions import app as deletions
 from cli.commands.demo import demo
 from cli.commands.doctor import doctor
+from cli.commands.explain import explain
 from cli.commands.export_config import export_config
 from cli.commands.keys import app as keys
 from cli.commands.log import app as log
@@ -41,6 +42,7 @@ app.command("doctor")(doctor)
 app.command("apply")(apply)
 app.command("export-config")(export_config)
 app.command("check")(check)
+app.command("explain")(explain)
 app.command("probe")(probe)
 app.command("storage")(storage)
 app.command("top")(top)

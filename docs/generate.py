@@ -24,6 +24,7 @@ from control_plane.servicers.evaluations import EVALUATION_SERVICE
 from control_plane.servicers.storage import STORAGE_SERVICE
 from control_plane.servicers.user_searches import USER_SEARCH_SERVICE
 from events_service.servicers.events import SERVICE as EVENTS_SERVICE
+from runtime_service.servicers.explanations import EXPLANATION_SERVICE
 from runtime_service.servicers.recommendations import SERVICE as RUNTIME_SERVICE
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
@@ -121,6 +122,7 @@ def pages() -> dict[str, str]:
         additional={
             EVALUATION_SERVICE: "Tailorbird's own, on gRPC alone.",
             USER_SEARCH_SERVICE: "Tailorbird's own, on gRPC alone, for operators.",
+            EXPLANATION_SERVICE: "Beside Personalize's operations, on gRPC and at the gateway.",
             STORAGE_SERVICE: "For operators, on gRPC alone; Personalize has nothing like it.",
         },
     )

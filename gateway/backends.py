@@ -21,7 +21,7 @@ from common.logs import get_logger
 from common.positions import Position
 from common.rpc import bare_aio_channel, call_metadata, deadline_seconds, from_rpc_error
 from common.settings import TlsFiles
-from gateway.protocol import CONTRACTS, Operation
+from gateway.protocol import Operation
 
 __all__ = ["BACKENDS", "Answer", "BackendClients", "is_healthy"]
 
@@ -138,7 +138,7 @@ class BackendClients:
 
 
 def _stub(operation: Operation, channels: Iterable[grpc.aio.Channel]) -> _Stub:
-    method = f"/{CONTRACTS[operation.service].full_name}/{operation.name}"
+    method = f"/{operation.method.containing_service.full_name}/{operation.name}"
     request: Any = GetMessageClass(operation.method.input_type)
     response: Any = GetMessageClass(operation.method.output_type)
     calls = [

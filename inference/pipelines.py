@@ -147,14 +147,19 @@ class Pipeline:
         """Answer a request."""
         if request.limit == 0:
             return NOTHING
-        run = self.begin(request)
-        for stage in self.stages:
-            stage(run)
+        run = self.trace(request)
         if run.exact:
             self.answer_counts.proven += 1
         else:
             self.answer_counts.unproven += 1
         return run.result
+
+    def trace(self, request: RecommendationRequest) -> PipelineRun:
+        """Answer a request for at least one result; return how that went, the result included."""
+        run = self.begin(request)
+        for stage in self.stages:
+            stage(run)
+        return run
 
     def begin(self, request: RecommendationRequest) -> PipelineRun:
         """Return a request before its first stage."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from common.positions import Lineage
+from common.positions import Lineage, Position
 from recipes.data.histories import History
 
 __all__ = ["EventRule", "RecentEvent", "RecentHistory", "newer_events", "to_history"]
@@ -50,6 +50,9 @@ class RecentHistory(Protocol):
 
     def events(self) -> list[RecentEvent]:
         """Return the events in the order of their arrival."""
+
+    def up_to(self, position: Position) -> RecentHistory | None:
+        """Return the history as it was at a position of the log, as far as it is kept; None for no events."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,8 @@ class UserStates:
     ) -> None:
         self.cache = StateCache(cache_users)
         self._model = model
-        self._new_items, self._reader = model.new_items.current, model.new_items.read_by(model.scorer)
+        # One reference, as explanations read it in another thread.
+        self._reading = model.new_items.current, model.new_items.read_by(model.scorer)
         self._event_type = event_type
         self._event_rules = event_rules
         scorer = model.scorer
@@ -180,18 +181,24 @@ class UserStates:
     def _scorer(self) -> ItemScorer:
         """Return the model as it reads histories with the new items that there are now."""
         new_items = self._model.new_items
-        if self._new_items is not new_items.current:
-            self._new_items, self._reader = new_items.current, new_items.read_by(self._model.scorer)
-        return self._reader
+        reading = self._reading
+        if reading[0] is not new_items.current:
+            reading = self._reading = new_items.current, new_items.read_by(self._model.scorer)
+        return reading[1]
+
+    def user_history(self, user_id: str, recent: RecentHistory | None) -> tuple[int | None, History]:
+        """Return the index of a user, None where the model knows none, and what the user did until this moment."""
+        model = self._model
+        user = model.users.index(user_id) if user_id else None
+        if recent is None:
+            return user, self.whole_history(user, _NO_HISTORY)
+        contained = recent.lineage.shared(model.watermark)
+        newer = newer_events(recent.events(), watermark=contained, event_type=self._event_type, rules=self._event_rules)
+        return user, self.whole_history(user, to_history(newer, index_of=self._index, event_types=model.event_types))
 
     def _incremental_state(self, user_id: str, recent: RecentHistory, seen: _Seen) -> UserState:
         model = self._model
-        newer = newer_events(
-            recent.events(), watermark=seen.contained, event_type=self._event_type, rules=self._event_rules
-        )
-        steps = to_history(newer, index_of=self._index, event_types=model.event_types)
-        user = model.users.index(user_id)
-        history = self.whole_history(user, steps)
+        user, history = self.user_history(user_id, recent)
         state = UserState(self.embed_history(user, history), model.scorer.score_deltas(history))
         self.cache.put(user_id, seen, state)
         return state

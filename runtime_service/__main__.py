@@ -16,9 +16,8 @@ from common.settings import forget_settings
 from common.storage.objects import open_store
 from inference.model import ModelLoader
 from runtime_service.features.opener import SnapshotOpener
-from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
+from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter
 from runtime_service.server import Worker, follow_log
-from runtime_service.serving.kept import AssignmentFile
 from runtime_service.settings import RuntimeSettings
 
 
@@ -30,7 +29,7 @@ def main() -> None:
     token, tls, ids = file_token(settings.token_file), settings.tls(), settings.recommendation_ids()
     telemetry = settings.telemetry()
     token(), settings.public_key_file.read_bytes()  # a missing one ends the runtime here, and not at its first question
-    prepare_history(settings.history_dir, map_bytes=settings.history_map_bytes, workers=settings.worker_names())
+    settings.prepare_folders()
 
     def answer(address: str, name: str, beat: Beat) -> Endless:
         return telemetry.until_sent(Worker(
@@ -39,8 +38,9 @@ def main() -> None:
             loader=ModelLoader(open_store(settings), cache=settings.cache_dir, index=settings.index),
             features=SnapshotOpener(open_store(settings), cache=settings.features_dir()), telemetry=telemetry,
             histories=LmdbHistoryReader(settings.history_dir, name=name), held=settings.held_positions(), name=name,
-            kept=AssignmentFile(settings.assignments_file()), runtime_id=f"{os.uname().nodename}-{os.getppid()}-{name}",
+            kept=settings.assignments_file(), runtime_id=f"{os.uname().nodename}-{os.getppid()}-{name}",
             folders=settings.local_folders(), limits=settings.limits(), freshness=settings.freshness(),
+            ring=settings.answer_ring(name),
         ).run())  # fmt: skip
 
     def follow(_: Beat) -> Endless:

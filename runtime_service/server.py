@@ -28,20 +28,25 @@ from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb
 from recipes.catalog import RECIPES
 from recipes.registry import import_scorers
 from runtime_service.domain.filters import EventWindow
+from runtime_service.features.event_offsets import EventOffsets
 from runtime_service.features.updater import FeatureUpdater, Opener
 from runtime_service.history import HistoryReader, HistoryWriter
 from runtime_service.history.freshness import Freshness
 from runtime_service.history.held import HeldPositions, prune_held
 from runtime_service.history.tail import LogTail
+from runtime_service.recorded_answers.ring import AnswerRing
+from runtime_service.servicers.explanations import ExplanationServicer, explanation_service
 from runtime_service.servicers.local_storage import SERVICE as LOCAL_STORAGE_SERVICE
 from runtime_service.servicers.local_storage import LocalFolders, LocalStorageServicer
 from runtime_service.servicers.recommendations import RuntimeServicer
+from runtime_service.servicers.requests import RequestReader
 from runtime_service.servicers.user_histories import UserHistoryServicer, user_history_service
 from runtime_service.serving.deployments import DeploymentTable
 from runtime_service.serving.impressions import ExplorerUpdater
 from runtime_service.serving.kept import AssignmentFile
 from runtime_service.serving.loads import Loads
 from runtime_service.serving.readiness import follow_freshness, follow_health, wait_while_others_answer
+from runtime_service.serving.recommender import Recommender
 from runtime_service.serving.shown import TableFigures
 from runtime_service.serving.watcher import ServingWatcher
 
@@ -91,6 +96,7 @@ class Worker:
         freshness: Of these histories.
         folders: What of this host's disk is the runtime's, for operators.
         ids: Makes the ids of answers.
+        ring: Records answers; closed at the end.
         runtime_id: Name of this worker, unique among all.
         limits: Bounds of its work.
         beat: Called with each request: a loop that answers a thousand before it comes to its timers does not hang.
@@ -110,6 +116,7 @@ class Worker:
     freshness: Freshness
     folders: LocalFolders
     ids: RecommendationIds
+    ring: AnswerRing
     runtime_id: str
     limits: WorkerLimits
     beat: Beat
@@ -118,7 +125,7 @@ class Worker:
 
     async def run(self) -> None:
         """Follow the assignments, and answer from when all of them are loaded or were tried; until cancelled."""
-        with closing(self.histories):
+        with closing(self.histories), closing(self.ring):
             async with self.connect() as channel, asyncio.TaskGroup() as group:
                 await self._serve(channel, group)
 
@@ -159,11 +166,24 @@ class Worker:
             features=features,
             ids=self.ids,
             beat=self.beat,
+            ring=self.ring,
             event_wait_seconds=self.limits.event_wait_seconds,
             window=self.limits.filter_events,
         )
+        explanations = ExplanationServicer(
+            RequestReader(table, self.histories, features=features, window=self.limits.filter_events),
+            Recommender(self.histories),
+            offsets=EventOffsets(self.histories, features, wait_seconds=self.limits.event_wait_seconds),
+            recorded_answers=self.ring.folder,
+            beat=self.beat,
+        )
         histories = UserHistoryServicer(self.histories, runtime_id=self.runtime_id)
-        services = [runtime_service(recommendations), user_history_service(histories), local_storage]
+        services = [
+            runtime_service(recommendations),
+            explanation_service(explanations),
+            user_history_service(histories),
+            local_storage,
+        ]
         server = self.listen(services, observer=self.telemetry.observer(self.name))
         await server.start()
         group.create_task(follow_health(table, server))
@@ -186,6 +206,7 @@ async def follow_log(
     freshness: Freshness,
     wait_seconds: float,
     figures: Figures = NO_FIGURES,
+    forget_answers: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the histories of this host and what was put, until cancelled.
 
@@ -197,12 +218,19 @@ async def follow_log(
         freshness: Told whenever the log was read to its end.
         wait_seconds: How long one call of `ReadRecords` waits for new events.
         figures: Say how far it is.
+        forget_answers: Removes what workers recorded of their answers; called when users or datasets are deleted.
     """
     with closing(history):
         async with connect() as channel, asyncio.TaskGroup() as group:
             stub = event_log_pb2_grpc.EventLogServiceStub(channel)
             tail = LogTail(
-                stub, history, store, wait_seconds=wait_seconds, note_current=freshness.note, figures=figures
+                stub,
+                history,
+                store,
+                wait_seconds=wait_seconds,
+                note_current=freshness.note,
+                figures=figures,
+                forget_answers=forget_answers,
             )
             group.create_task(tail.run())
             group.create_task(prune_held(history, held))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -17,9 +19,11 @@ from runtime_service.domain.filters import EventWindow
 from runtime_service.figures import FIGURES
 from runtime_service.history.freshness import Freshness
 from runtime_service.history.held import HeldPositions
-from runtime_service.history.lmdb import MAX_PUTS, MAX_USERS
+from runtime_service.history.lmdb import MAX_PUTS, MAX_USERS, prepare_history
+from runtime_service.recorded_answers.ring import AnswerRing, erase_answers, keep_rings
 from runtime_service.server import WorkerLimits
 from runtime_service.servicers.local_storage import LocalFolders
+from runtime_service.serving.kept import AssignmentFile
 
 __all__ = ["RuntimeSettings"]
 
@@ -47,11 +51,13 @@ class TailArguments(TypedDict):
         held: What the workers have in snapshots.
         freshness: Told whenever the log was read to its end.
         wait_seconds: How long one call waits for new events.
+        forget_answers: Removes what workers recorded of their answers.
     """
 
     held: HeldPositions
     freshness: Freshness
     wait_seconds: float
+    forget_answers: Callable[[], None]
 
 
 class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
@@ -112,6 +118,14 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
         10.0, gt=0, le=60, description="How long one question for changed assignments or new events waits."
     )
 
+    recorded_answers_bytes: int = Field(
+        16 << 20,
+        ge=0,
+        le=1 << 32,
+        description="Newest answers that each worker keeps on its host's disk, so that they can be explained; 0 keeps "
+        "none. They hold ids of users, and are erased when any user is deleted.",
+    )
+
     event_wait_seconds: float = Field(
         5.0,
         ge=0,
@@ -169,7 +183,12 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
 
     def tail(self) -> TailArguments:
         """Return how the log is tailed."""
-        return {"held": self.held_positions(), "freshness": self.freshness(), "wait_seconds": self.watch_seconds}
+        return {
+            "held": self.held_positions(),
+            "freshness": self.freshness(),
+            "wait_seconds": self.watch_seconds,
+            "forget_answers": partial(erase_answers, self.answers_dir()),
+        }
 
     def held_positions(self) -> HeldPositions:
         """Return where the workers say what their snapshots contain."""
@@ -188,9 +207,22 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
         """Return where copies of snapshots of features are kept, like those of artifacts."""
         return self.cache_dir.with_name("features")
 
-    def assignments_file(self) -> Path:
+    def assignments_file(self) -> AssignmentFile:
         """Return where the last assignments are kept."""
-        return self.history_dir.with_name("assignments.json")
+        return AssignmentFile(self.history_dir.with_name("assignments.json"))
+
+    def prepare_folders(self) -> None:
+        """Make the histories ready for all processes, and remove what workers left that are not started any more."""
+        prepare_history(self.history_dir, map_bytes=self.history_map_bytes, workers=self.worker_names())
+        keep_rings(self.answers_dir(), workers=self.worker_names())
+
+    def answers_dir(self) -> Path:
+        """Return where workers record their answers."""
+        return self.history_dir.with_name("recent-answers")
+
+    def answer_ring(self, name: str) -> AnswerRing:
+        """Return what a worker records its answers in."""
+        return AnswerRing(self.answers_dir(), name, max_bytes=self.recorded_answers_bytes)
 
     def worker_names(self) -> list[str]:
         """Return the names of the processes that answer calls."""

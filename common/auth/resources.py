@@ -108,6 +108,7 @@ RESOURCES: Final[Mapping[str, tuple[Rule, ...]]] = {
     "DescribeSchema": (_field("schema_arn"),),
     "DescribeSolution": (_field("solution_arn"),),
     "DescribeSolutionVersion": (_VERSION,),
+    "ExplainRecommendations": (_field("campaign_arn", "recommender_arn"),),
     "GetActionRecommendations": (_field("campaign_arn"),),
     "GetPersonalizedRanking": (_field("campaign_arn"),),
     "GetRecommendations": (_field("campaign_arn", "recommender_arn"),),

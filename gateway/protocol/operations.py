@@ -1,12 +1,15 @@
 """The operations of Personalize's three services, each with its compiled decoder and encoder.
 
-What exists is read from botocore's service models and from the contracts; nothing is listed by hand.
+What exists is read from botocore's service models and from the contracts; nothing is listed by hand. Operations of
+Tailorbird's own are in a model beside botocore's, in the form in which botocore itself adds to models, so that a
+client that has the file calls them like all others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from botocore.loaders import Loader
@@ -18,9 +21,9 @@ from gateway.protocol.requests import request_decoder
 from gateway.protocol.responses import response_encoder
 from protos.tailorbird.control.v1 import control_plane_service_pb2
 from protos.tailorbird.events.v1 import events_service_pb2
-from protos.tailorbird.runtime.v1 import runtime_service_pb2
+from protos.tailorbird.runtime.v1 import explanation_service_pb2, runtime_service_pb2
 
-__all__ = ["CONTRACTS", "Operation", "load_operations", "service_model"]
+__all__ = ["ADDITIONS", "CONTRACTS", "MODELS", "Operation", "load_operations", "service_model"]
 
 #: The contract of each of botocore's services.
 CONTRACTS: Final[Mapping[str, ServiceDescriptor]] = {
@@ -28,6 +31,12 @@ CONTRACTS: Final[Mapping[str, ServiceDescriptor]] = {
     "personalize-events": events_service_pb2.DESCRIPTOR.services_by_name["EventsService"],
     "personalize-runtime": runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"],
 }
+#: Contracts of our own operations, by the service whose model they are added to.
+ADDITIONS: Final[Mapping[str, ServiceDescriptor]] = {
+    "personalize-runtime": explanation_service_pb2.DESCRIPTOR.services_by_name["ExplanationService"],
+}
+#: Folder of the models with our own operations.
+MODELS: Final = Path(__file__).resolve().parents[1] / "models"
 #: Where a service's model names no status for an error, as awsJson never does.
 _DEFAULT_ERROR_STATUS = 400
 
@@ -62,8 +71,8 @@ class Operation:
 
 
 def service_model(service: str) -> ServiceModel:
-    """Return botocore's own model of a service; models in a user's home directory do not count."""
-    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    """Return botocore's own model of a service with ours; models in a user's home directory do not count."""
+    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH, str(MODELS)], include_default_search_paths=False)
     return ServiceModel(loader.load_service_model(service, "service-2"), service_name=service)
 
 
@@ -78,7 +87,8 @@ def _operations(service: str) -> Iterator[Operation]:
         shape.error_code: shape.metadata.get("error", {}).get("httpStatusCode", _DEFAULT_ERROR_STATUS)
         for shape in model.error_shapes
     }
-    methods = CONTRACTS[service].methods_by_name
+    contracts = [CONTRACTS[service], *([ADDITIONS[service]] if service in ADDITIONS else [])]
+    methods = {method.name: method for contract in contracts for method in contract.methods}
     for name in model.operation_names:
         # The installed botocore may know operations that this version's contract does not have yet.
         if name in methods:

@@ -8,12 +8,12 @@ from common.vocabulary import Vocabulary
 from inference.recent_events import RecentHistory
 from inference.run import PipelineRun
 from inference.user_state import UserState
-from recipes.data.histories import FloatArray
+from recipes.data.histories import FloatArray, ItemIndexes
 from recipes.ports import ActionScorer
 from recipes.retrieval.rescore import inner_products
 from recipes.retrieval.scoring import add_deltas, add_in_shortlist
 
-__all__ = ["score", "score_actions", "score_all"]
+__all__ = ["recommended_actions", "score", "score_actions", "score_all"]
 
 
 def score(run: PipelineRun) -> None:
@@ -44,17 +44,28 @@ def score_all(item_vectors: FloatArray, state: UserState) -> FloatArray:
 
 def score_actions(run: PipelineRun) -> None:
     """Choose the actions that the user is most likely to take, each by its own propensity."""
-    scorer, request = run.model.scorer, run.request
-    assert isinstance(scorer, ActionScorer), "pipelines are chosen by the kind of recipe"
-    user = run.model.users.index(request.user_id)
     limit = len(run.model.action_ids) if run.candidates.restricts else run.limit
-    since = _last_contacts(run.model.actions, request.recent_actions)
-    chosen, propensities = scorer.recommend(run.state.embedding, user=user, now=request.now, limit=limit, since=since)
-    actions = chosen.astype(np.int32)
+    actions, propensities = recommended_actions(run, run.state.embedding, limit=limit)
     if run.candidates.restricts:
         allowed = run.candidates.contains(actions)
         actions, propensities = actions[allowed][: run.limit], propensities[allowed][: run.limit]
     run.items, run.shares = actions, propensities
+
+
+def recommended_actions(run: PipelineRun, embedding: FloatArray, *, limit: int) -> tuple[ItemIndexes, FloatArray]:
+    """Return the actions that a state makes most likely, int32 [k], and how likely each is taken, float32 [k].
+
+    Args:
+        run: Of the user.
+        embedding: float32 [d], the user's, or what it would be with another history.
+        limit: Actions at most.
+    """
+    scorer, request = run.model.scorer, run.request
+    assert isinstance(scorer, ActionScorer), "pipelines are chosen by the kind of recipe"
+    user = run.model.users.index(request.user_id)
+    since = _last_contacts(run.model.actions, request.recent_actions)
+    chosen, propensities = scorer.recommend(embedding, user=user, now=request.now, limit=limit, since=since)
+    return chosen.astype(np.int32), propensities
 
 
 def _last_contacts(actions: Vocabulary, recent: RecentHistory | None) -> dict[int, int]:

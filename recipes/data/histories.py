@@ -46,6 +46,10 @@ class History:
         """Return the newest `limit` steps."""
         return self if len(self.items) <= limit else self._at(slice(len(self.items) - limit, None))
 
+    def without(self, item: int) -> History:
+        """Return the steps with other items."""
+        return self._at(self.items != item)
+
     def in_catalogue(self, n_items: int) -> History:
         """Return the steps with items below `n_items`; others are unknown to the model."""
         inside = (self.items >= 0) & (self.items < n_items)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.positions import Epoch, Lineage
+from common.positions import Epoch, Lineage, Position
 from inference.recent_events import RecentEvent
 
 __all__ = [
@@ -60,6 +60,14 @@ class StoredHistory:
             item_id = payload[text + type_bytes : position].decode()
             events.append(RecentEvent(offset, millis, event_type, item_id, fingerprint, value))
         return events
+
+    def up_to(self, position: Position) -> StoredHistory | None:
+        """Return the history as it was at a position of the log, as far as it is kept; None for no events."""
+        last = self.lineage.shared(position)
+        if self.last_offset <= last:
+            return self
+        events = [event for event in self.events() if event.offset <= last]
+        return StoredHistory(encode(events), self.lineage) if events else None
 
 
 def last_offset(payload: bytes) -> int:

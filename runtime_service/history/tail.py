@@ -45,6 +45,8 @@ class LogTail:
         wait_seconds: How long one request waits for new events.
         note_current: Called whenever the log was read to its end.
         figures: Say how far it is.
+        forget_answers: Removes what is kept of answers to users; called in a thread, whenever users or datasets are
+            deleted.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class LogTail:
         wait_seconds: float,
         note_current: Callable[[], None],
         figures: Figures = NO_FIGURES,
+        forget_answers: Callable[[], None] = lambda: None,
     ) -> None:
         self._records, self._failures = figures.counter(TAIL_RECORDS), figures.counter(TAIL_FAILURES)
         self._next_offset, self._read_at = figures.gauge(TAIL_NEXT_OFFSET), figures.gauge(TAIL_READ)
@@ -65,6 +68,7 @@ class LogTail:
         self._ledger_store = store
         self._wait_seconds = wait_seconds
         self._note_current = note_current
+        self._forget_answers = forget_answers
 
     async def run(self) -> None:
         """Tail the log until cancelled; requests that fail are repeated with back-off."""
@@ -133,6 +137,7 @@ class LogTail:
             )
             for _ in forgetting:
                 await asyncio.sleep(0)
+            await asyncio.to_thread(self._forget_answers)
             _log.info("history_forgotten", dataset_group_arn=removal.dataset_group_arn, offset=removal.offset)
         self._history.append(events, puts=puts, next_offset=page.next_offset, lineage=lineage)
 

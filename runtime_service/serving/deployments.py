@@ -30,6 +30,7 @@ class Assignment:
         exploration: What the campaign says of new items.
         influence: How much freshness and popularity count.
         metadata: Whether answers may carry columns of items; None where the configuration does not say.
+        solution_version_arn: The version that the artifact is of; empty where that is not known.
     """
 
     campaign_arn: str
@@ -41,6 +42,7 @@ class Assignment:
     exploration: ExplorationSettings = field(default_factory=ExplorationSettings)
     influence: RankingInfluence = field(default_factory=RankingInfluence)
     metadata: bool | None = None
+    solution_version_arn: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,7 @@ def to_assignment(item: serving_pb2.ServingAssignment) -> Assignment:
         exploration=read_exploration(item.campaign_config),
         influence=read_influence(item.campaign_config),
         metadata=read_metadata(item.campaign_config),
+        solution_version_arn=item.solution_version_arn,
     )
 
 

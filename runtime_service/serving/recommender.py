@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from common.positions import Position
 from common.telemetry import span
 from inference.request import RecommendationRequest
 from inference.result import ScoredItems
+from inference.run import PipelineRun
 from runtime_service.history import HistoryReader
 from runtime_service.serving.deployments import Deployment
 
@@ -31,18 +33,36 @@ class Recommender:
             request: Its recent events and its trend are filled in here, where the recipe reads any.
             recommendation_id: Of the answer; events that refer to it count what it lets users explore.
         """
-        group = deployment.assignment.dataset_group_arn
         if request.limit:
-            if deployment.trending_list is not None:
-                request.trend = await deployment.trending_list.current(self._histories)
-            elif deployment.pipeline.needs_user:
-                request.recent = self._histories.find(group, request.user_id)
-            if deployment.model.action_ids:
-                request.recent_actions = self._histories.find(
-                    group, request.user_id, dataset_type="ACTION_INTERACTIONS"
-                )
+            await self._complete(deployment, request)
         with span("pipeline"):
             scored = deployment.pipeline.run(request)
         if item_ids := deployment.pipeline.explored_candidates(scored):
-            self._histories.log_impressions(recommendation_id, group, item_ids)
+            self._histories.log_impressions(recommendation_id, deployment.assignment.dataset_group_arn, item_ids)
         return scored
+
+    async def trace(
+        self, deployment: Deployment, request: RecommendationRequest, *, until: Position | None = None
+    ) -> PipelineRun:
+        """Answer a request for nobody: nothing is noted.
+
+        Args:
+            deployment: What answers.
+            request: For one result at least; completed here as in `recommend`.
+            until: Events of the user after this are left out; None for no such place.
+        """
+        await self._complete(deployment, request)
+        if until is not None:
+            request.recent = None if request.recent is None else request.recent.up_to(until)
+            actions = request.recent_actions
+            request.recent_actions = None if actions is None else actions.up_to(until)
+        return deployment.pipeline.trace(request)
+
+    async def _complete(self, deployment: Deployment, request: RecommendationRequest) -> None:
+        group = deployment.assignment.dataset_group_arn
+        if deployment.trending_list is not None:
+            request.trend = await deployment.trending_list.current(self._histories)
+        elif deployment.pipeline.needs_user:
+            request.recent = self._histories.find(group, request.user_id)
+        if deployment.model.action_ids:
+            request.recent_actions = self._histories.find(group, request.user_id, dataset_type="ACTION_INTERACTIONS")

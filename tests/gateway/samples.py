@@ -11,6 +11,7 @@ import botocore.session
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from gateway.protocol import ADDITIONS, MODELS
 from protos.tailorbird.options.v1 import options_pb2
 
 MOMENT = datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -35,7 +36,9 @@ BY_PATTERN = {
 
 @lru_cache(maxsize=1)
 def _session():
-    return botocore.session.Session()
+    session = botocore.session.Session()
+    session.set_config_variable("data_path", str(MODELS))
+    return session
 
 
 @lru_cache(maxsize=3)
@@ -44,11 +47,12 @@ def model(service):
 
 
 def all_operations():
-    """Return (service, operation) of the whole API."""
+    """Return (service, operation) of the whole API, without those that Personalize does not have."""
     return [
         (service, name)
         for service in ("personalize", "personalize-events", "personalize-runtime")
         for name in model(service).operation_names
+        if service not in ADDITIONS or name not in ADDITIONS[service].methods_by_name
     ]
 
 

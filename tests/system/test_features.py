@@ -6,6 +6,8 @@ import json
 from contextlib import contextmanager
 from datetime import timedelta
 
+import boto3
+import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
@@ -19,6 +21,7 @@ from common.rpc.channels import channel
 from common.settings import StoreSettings
 from common.storage.objects import open_store
 from common.testing import wait_until
+from gateway.protocol import MODELS
 from protos.tailorbird.internal.v1.serving_pb2 import WatchServingAssignmentsRequest
 from protos.tailorbird.internal.v1.serving_pb2_grpc import ServingServiceStub
 from runtime_service.history.lmdb import LmdbHistoryReader
@@ -210,10 +213,36 @@ def test_what_was_imported_and_put_is_told_filtered_by_and_shown(system, tmp_pat
         assert is_as_put()
 
     assert promoted(journey, campaign, filter_arn, child) == [first]
+    assert_answers_are_explained(system, campaign, child)
 
     # Of deleted users nothing is known.
     delete_user(journey, system.installation.buckets, child)
     wait_until(lambda: seen(child, "Silent") == silent, seconds=SOON)
+
+
+def assert_answers_are_explained(system, campaign, user):
+    """Ask for recommendations, and then why they are what they are, by a client that has the additional model."""
+    key, session = system.installation.access_keys().create("explaining"), botocore.session.Session()
+    session.set_config_variable("data_path", str(MODELS))
+    client = boto3.session.Session(botocore_session=session).client(
+        "personalize-runtime",
+        endpoint_url=system.ports.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=key.access_key_id,
+        aws_secret_access_key=key.secret_access_key,
+    )
+    # Several times, so that a worker explains what another one has answered.
+    for _ in range(4):
+        answer = client.get_recommendations(campaignArn=campaign, userId=user, numResults=5)
+        explanation = client.explain_recommendations(
+            campaignArn=campaign, recommendationId=answer["recommendationId"], explainedIds=["film-of-tomorrow"]
+        )
+        assert [entry["itemId"] for entry in explanation["items"]] == [entry["itemId"] for entry in answer["itemList"]]
+        assert explanation["exact"]
+        assert explanation["earlierAnswer"]["modelChanged"] is False
+        assert "solution/popular" in explanation["model"]["solutionVersionArn"]
+        assert [entry["itemId"] for entry in explanation["otherItems"]] == ["film-of-tomorrow"]
+    client.close()
 
 
 @contextmanager

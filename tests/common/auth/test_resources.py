@@ -7,8 +7,9 @@ from google.protobuf.message_factory import GetMessageClass
 from common.arn import ArnFactory
 from common.auth import Account, resources_of
 from common.auth.resources import RESOURCES, created_arn
-from gateway.protocol import CONTRACTS
+from gateway.protocol import ADDITIONS, CONTRACTS
 from protos.tailorbird.control.v1 import campaign_pb2, evaluation_service_pb2, solution_pb2
+from protos.tailorbird.runtime.v1 import explanation_service_pb2
 
 ACCOUNT = Account("123456789012", ArnFactory("eu-west-1"))
 PREFIX = "arn:aws:personalize:eu-west-1:123456789012"
@@ -109,7 +110,8 @@ def test_a_request_without_members_names_no_foreign_resource(service, operation)
 
 
 def test_the_table_has_no_operation_that_does_not_exist():
-    ours = {method.name for method in evaluation_service_pb2.DESCRIPTOR.services_by_name["EvaluationService"].methods}
+    contracts = [evaluation_service_pb2.DESCRIPTOR.services_by_name["EvaluationService"], *ADDITIONS.values()]
+    ours = {method.name for contract in contracts for method in contract.methods}
 
     assert RESOURCES.keys() <= {name for _, name in OPERATIONS} | ours
 
@@ -118,6 +120,11 @@ def test_our_own_operations_name_their_resource():
     version = evaluation_service_pb2.GetSolutionVersionEvaluationRequest(solution_version_arn="arn:v")
     compared = evaluation_service_pb2.CompareSolutionVersionsRequest(solution_arn="arn:s")
 
+    explained = explanation_service_pb2.ExplainRecommendationsRequest(
+        recommender_arn="arn:r", recommendation_id="RID-1"
+    )
+
+    assert resources_of("ExplainRecommendations", explained, ACCOUNT) == ("arn:r",)
     assert resources_of("GetSolutionVersionEvaluation", version, ACCOUNT) == ("arn:v",)
     assert resources_of("CompareSolutionVersions", compared, ACCOUNT) == ("arn:s",)
 

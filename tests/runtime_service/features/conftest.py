@@ -18,16 +18,22 @@ from common.testing import serving, wait_until
 from inference.model import Model, ModelLoader
 from inference.new_items import NewItemList
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
+from protos.tailorbird.runtime.v1.explanation_service_pb2 import ExplainRecommendationsRequest
+from protos.tailorbird.runtime.v1.explanation_service_pb2_grpc import ExplanationServiceStub
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
 from recipes.catalog import RECIPES
+from runtime_service.features.event_offsets import EventOffsets
 from runtime_service.features.opener import SnapshotOpener
 from runtime_service.features.updater import FeatureUpdater
 from runtime_service.history import HistoryEvent, Put
 from runtime_service.history.impression_log import ImpressionLog
 from runtime_service.history.lmdb import LmdbHistoryWriter, prepare_history
 from runtime_service.server import runtime_service
+from runtime_service.servicers.explanations import ExplanationServicer, explanation_service
 from runtime_service.servicers.recommendations import RuntimeServicer
+from runtime_service.servicers.requests import RequestReader
 from runtime_service.serving.deployments import Deployment, DeploymentTable
+from runtime_service.serving.recommender import Recommender
 from tests.runtime_service.features.running import SharedReader
 from tests.runtime_service.servicers.wire import KEYS, as_role
 from tests.runtime_service.world import WATERMARK, assignment, campaign, local_store
@@ -44,6 +50,7 @@ class Running:
     models: dict[str, Model]
     server: Any
     stub: RuntimeServiceStub
+    channel: grpc.Channel
     held: list = field(default_factory=list)
     numbers: Any = field(default_factory=lambda: count(1))
     new_items: dict[tuple[int, str], NewItemList] = field(default_factory=dict)
@@ -113,6 +120,14 @@ class Running:
             timeout=20,
         )
 
+    def explain(self, name: str, **members):
+        """Explain the answer to a request."""
+        return ExplanationServiceStub(self.channel).ExplainRecommendations(
+            ExplainRecommendationsRequest(campaign_arn=campaign(name), **members),
+            metadata=as_role("client"),
+            timeout=20,
+        )
+
     def refused(self, call, *arguments, **members):
         with pytest.raises(grpc.RpcError) as caught:
             call(*arguments, **members)
@@ -146,6 +161,14 @@ def runtime(shelf, tmp_path_factory):
     models["repeating-actions"] = replace(actions, scorer=replace(actions.scorer, actions=rules))
     ids, beat = RecommendationIds(None), Heartbeat(silent_seconds=10).beat
     servicer = RuntimeServicer(table, reader, features=follower, ids=ids, beat=beat)
+    explanations = ExplanationServicer(
+        RequestReader(table, reader, features=follower),
+        Recommender(reader),
+        offsets=EventOffsets(reader, follower),
+        recorded_answers=folder / "recent-answers",
+        beat=beat,
+    )
+    services = [runtime_service(servicer), explanation_service(explanations)]
 
     async def begin():
         return asyncio.get_running_loop().create_task(follower.run())
@@ -154,9 +177,9 @@ def runtime(shelf, tmp_path_factory):
         task.cancel()
         return await asyncio.gather(task, return_exceptions=True)
 
-    with serving([runtime_service(servicer)], keys=KEYS) as server, grpc.insecure_channel(server.target) as channel:
+    with serving(services, keys=KEYS) as server, grpc.insecure_channel(server.target) as channel:
         task = server.loop.run(begin())
-        yield Running(writer, store, table, follower, models, server, RuntimeServiceStub(channel), held)
+        yield Running(writer, store, table, follower, models, server, RuntimeServiceStub(channel), channel, held)
         (failure,) = server.loop.run(end(task))
         assert isinstance(failure, asyncio.CancelledError)
     impressions.close()

@@ -9,6 +9,7 @@ import pytest
 
 from common.errors import InvalidInput, ResourceNotFound
 from common.testing import wait_until
+from protos.tailorbird.runtime.v1 import explanation_service_pb2 as api
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
 from tests.runtime_service.features.running import filter_arn, group_message, publish_rows
 from tests.runtime_service.servicers.wire import ids, ranked_ids
@@ -250,3 +251,47 @@ def test_current_item_is_never_promoted(recommend):
     promoted = {one.item_id for one in answer.item_list if one.promotion_name}
     assert promoted == EVEN - {item(4)}
     assert item(4) not in ids(answer)
+
+
+def test_explanations_name_the_filters_that_leave_items_out(runtime, names):
+    arn = filter_arn("even")
+
+    explanation = runtime.explain(
+        names["personal"], user_id=user(0), filter_arn=arn, num_results=5, explained_ids=[item(1), item(38)]
+    )
+
+    odd, even = explanation.other_items
+    assert {entry.item_id for entry in explanation.items} <= EVEN
+    assert (odd.absence_reason, list(odd.excluding_filter_arns)) == (api.ABSENCE_REASON_FILTERED, [arn])
+    assert not odd.HasField("rank")
+    assert (even.absence_reason, list(even.excluding_filter_arns)) == (api.ABSENCE_REASON_RANKED_BELOW, [])
+    assert [entry.rank for entry in explanation.items] == [1, 2, 3, 4, 5]
+
+
+def test_explanations_of_rankings_tell_what_was_not_listed_from_what_was_filtered(runtime, names):
+    explanation = runtime.explain(
+        names["ranking"],
+        user_id=user(0),
+        input_list=[item(2), item(3)],
+        filter_arn=filter_arn("even"),
+        explained_ids=[item(3), item(4)],
+    )
+
+    assert [entry.item_id for entry in explanation.items] == [item(2)]
+    assert [entry.absence_reason for entry in explanation.other_items] == [
+        api.ABSENCE_REASON_FILTERED,
+        api.ABSENCE_REASON_NOT_LISTED,
+    ]
+
+
+def test_promoted_items_are_explained_by_their_promotion(runtime, names):
+    promotion = messages.Promotion(name="odd", percent_promoted_items=40, filter_arn=filter_arn("drawn"))
+    promotion.filter_values["KIND"] = '"odd"'
+
+    explanation = runtime.explain(
+        names["personal"], user_id=user(0), filter_arn=filter_arn("even"), promotions=[promotion], num_results=5
+    )
+
+    promoted = [entry for entry in explanation.items if entry.source == api.CANDIDATE_SOURCE_PROMOTION]
+    assert [(entry.promotion_name, entry.item_id in EVEN) for entry in promoted] == 2 * [("odd", False)]
+    assert explanation.exact

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
 from common.deletions import DigestSet, id_digest, write_deletion
-from common.positions import LEGACY_EPOCH, Epoch, Lineage
+from common.positions import LEGACY_EPOCH, START, Epoch, Lineage
 from common.rpc import aio_channel
 from common.settings import StoreSettings
 from common.storage.objects import open_store
@@ -21,6 +22,7 @@ from runtime_service.history.held import HeldPositions
 from runtime_service.history.keys import digest, key
 from runtime_service.history.lmdb import LmdbHistoryWriter
 from runtime_service.history.records import StoredHistory
+from runtime_service.recorded_answers.ring import AnswerRing, RecordedAnswer, erase_answers, find_answer
 from runtime_service.server import follow_log
 from tests.runtime_service.backends import Log, running_backends
 from tests.runtime_service.world import GROUP, item, user
@@ -70,17 +72,15 @@ def follow(history_folder, store):
     """Follow a log, and give the history that is written."""
 
     @contextmanager
-    def run(backends):
+    def run(backends, **members):
         history, held = RecordingWriter(history_folder), HeldPositions(history_folder, names=["worker-0"])
         freshness = Freshness(history_folder / "current", limit_seconds=5.0)
 
         def connect():
             return aio_channel(backends.server.target, token=backends.keys.token("runtime"))
 
-        with (
-            loop_in_thread() as loop,
-            loop.running(follow_log(connect, history, store, held=held, freshness=freshness, wait_seconds=1.0)),
-        ):
+        work = follow_log(connect, history, store, held=held, freshness=freshness, wait_seconds=1.0, **members)
+        with loop_in_thread() as loop, loop.running(work):
             yield history
 
     return run
@@ -206,6 +206,27 @@ def test_deleted_users_are_forgotten_up_to_the_deletion_and_no_others_are(follow
         # The event without a user came before the one that names the session's, and is gone with the session.
         assert [history.items(user(number)) for number in range(3)] == [[item(4)], [item(1)], [item(6)]]
         assert history.items("s0", kind=b"s") == []
+
+
+def test_recorded_answers_are_erased_with_what_they_may_be_of(follow, tmp_path):
+    ring = AnswerRing(tmp_path / "answers", "worker-0", max_bytes=4096)
+    names = [f"RID-{number:032x}" for number in (1, 2)]
+    with (
+        running_backends(log=Log(first=1)) as backends,
+        follow(backends, forget_answers=partial(erase_answers, ring.folder)) as history,
+    ):
+        backends.log.send(user(0), item(0))
+        wait_until(lambda: history.next_offset() == 2)
+
+        ring.record(names[0], RecordedAnswer("GetRecommendations", "d", "a", START, 0, b"of a user", b""))
+        backends.log.remove_users("datasets/a/films/deletions/of-a-group-that-is-gone", up_to=1)
+        wait_until(lambda: find_answer(ring.folder, names[0]) is None)
+
+        ring.record(names[1], RecordedAnswer("GetRecommendations", "d", "a", START, 0, b"of another", b""))
+        backends.log.remove(up_to=1)
+        wait_until(lambda: find_answer(ring.folder, names[1]) is None)
+        assert (ring.folder / "worker-0.ring").read_bytes() == bytes(4096)
+    ring.close()
 
 
 def test_deleted_dataset_is_forgotten_and_the_one_that_followed_it_is_not(follow):

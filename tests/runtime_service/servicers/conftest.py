@@ -18,11 +18,16 @@ from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeService
 from recipes.catalog import RECIPES
 from recipes.components.context import ContextCodes, ContextTable
 from recipes.components.exploration import ItemAges
+from runtime_service.features.event_offsets import EventOffsets
 from runtime_service.history import HistoryEvent
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
+from runtime_service.recorded_answers.ring import AnswerRing
 from runtime_service.server import runtime_service
+from runtime_service.servicers.explanations import ExplanationServicer, explanation_service
 from runtime_service.servicers.recommendations import RuntimeServicer
+from runtime_service.servicers.requests import RequestReader
 from runtime_service.serving.deployments import Deployment, DeploymentTable
+from runtime_service.serving.recommender import Recommender
 from tests.runtime_service.features.running import idle_follower
 from tests.runtime_service.servicers.wire import KEYS, TV_ITEM, as_role
 from tests.runtime_service.world import GROUP, N_ITEMS, WATERMARK, assignment, campaign, item, recommender, user
@@ -67,7 +72,8 @@ def heartbeat():
 
 
 @pytest.fixture(scope="module")
-def grpc_servicer(shelf, histories, heartbeat, tmp_path_factory):
+def table(shelf, tmp_path_factory):
+    """Give what is served: one campaign of each kind, and recommenders."""
     loader, table = ModelLoader(shelf, cache=tmp_path_factory.mktemp("cache"), index="exact"), DeploymentTable()
     artifacts = {"films": "personal", "hits": "popular", "ranked": "ranking", "alike": "related", "acts": "actions"}
     for name, artifact in artifacts.items():
@@ -84,8 +90,36 @@ def grpc_servicer(shelf, histories, heartbeat, tmp_path_factory):
         table.serve(Deployment.make(made, model, cache_users=10))
     serve_with_context(table, "films", "films-with-context")
     serve_with_context(table, "ranked", "ranked-with-context")
-    features = idle_follower(histories, table)
-    return RuntimeServicer(table, histories, features=features, ids=RecommendationIds(None), beat=heartbeat.beat)
+    return table
+
+
+@pytest.fixture(scope="module")
+def follower(histories, table):
+    return idle_follower(histories, table)
+
+
+@pytest.fixture(scope="module")
+def ring(tmp_path_factory):
+    made = AnswerRing(tmp_path_factory.mktemp("recent") / "answers", "worker-0", max_bytes=1 << 20)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def grpc_servicer(table, histories, heartbeat, follower, ring):
+    ids = RecommendationIds(None)
+    return RuntimeServicer(table, histories, features=follower, ids=ids, beat=heartbeat.beat, ring=ring)
+
+
+@pytest.fixture(scope="module")
+def explanations(table, histories, heartbeat, follower, ring):
+    return ExplanationServicer(
+        RequestReader(table, histories, features=follower),
+        Recommender(histories),
+        offsets=EventOffsets(histories, follower),
+        recorded_answers=ring.folder,
+        beat=heartbeat.beat,
+    )
 
 
 def serve_with_context(table, name, name_with_context):
@@ -102,10 +136,10 @@ def serve_with_context(table, name, name_with_context):
 
 
 @pytest.fixture(scope="module")
-def grpc_server(grpc_servicer):
+def grpc_server(grpc_servicer, explanations):
     """Run an asynchronous server in place of pytest-grpc's own, which is not."""
 
-    with serving([runtime_service(grpc_servicer)], keys=KEYS) as running:
+    with serving([runtime_service(grpc_servicer), explanation_service(explanations)], keys=KEYS) as running:
         yield running
 
 
