@@ -57,17 +57,27 @@ def add_in_shortlist(scores: FloatArray, shortlist: ItemIndexes, items: ItemInde
 
     Args:
         scores: float32 [m].
-        shortlist: int32 [m], their items, in any order.
+        shortlist: int32 [m], their items, all different, in any order.
         items: int32 [k], of the deltas, all different.
         values: float32 [k], of the deltas.
     """
-    table, listed, n_listed = item_table(len(items)), np.empty(len(items), np.int32), 0
-    for place in range(len(items)):
-        n_listed = place_in(table, listed, n_listed, items[place]) + 1
-    for place in range(len(shortlist)):
-        at = look_up(table, listed, shortlist[place])
-        if at >= 0:
-            scores[place] += values[at]
+    # The shorter list goes into the table, the longer one is looked up.
+    if len(shortlist) < len(items):
+        table, listed = item_table(len(shortlist)), np.empty(len(shortlist), np.int32)
+        for place in range(len(shortlist)):
+            place_in(table, listed, place, shortlist[place])
+        for place in range(len(items)):
+            at = look_up(table, listed, items[place])
+            if at >= 0:
+                scores[at] += values[place]
+    else:
+        table, listed = item_table(len(items)), np.empty(len(items), np.int32)
+        for place in range(len(items)):
+            place_in(table, listed, place, items[place])
+        for place in range(len(shortlist)):
+            at = look_up(table, listed, shortlist[place])
+            if at >= 0:
+                scores[place] += values[at]
 
 
 def embed_users(

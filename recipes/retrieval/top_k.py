@@ -17,7 +17,7 @@ from recipes.data.histories import FloatArray, ItemIndexes
 __all__ = ["best_shares", "top_k"]
 
 #: Columns for each result wanted: with more, fewer scores reach the bound, but there are more columns to look at.
-_COLUMNS = 8
+_COLUMNS = 4
 #: Scores that are worked on at a time.
 _BLOCK = 256
 #: Ciura's gaps ("Best Increments for the Average Case of Shellsort", 2001).
@@ -103,8 +103,13 @@ def _best(scores: FloatArray, limit: int) -> tuple[ItemIndexes, FloatArray]:
     size = max(0, min(limit, len(scores)))
     if size == 0:
         return np.empty(0, np.int32), np.empty(0, np.float32)
-    columns = min(_COLUMNS * size, len(scores))
-    places = _reaching(scores, _reached_by(_highest_of_columns(scores, columns), size))
+    columns = _COLUMNS * size
+    if columns < len(scores):
+        places = _reaching(scores, _reached_by(_highest_of_columns(scores, columns), size))
+    elif size < len(scores):
+        places = _reaching(scores, _reached_by(scores.copy(), size))
+    else:
+        places = np.arange(size).astype(np.int32)
     top = scores[places]
     _sort(top, places)
     return places[:size], top[:size]
