@@ -38,14 +38,17 @@ _READY = "ready"
 
 
 class _Echo(RuntimeServiceServicer):
-    """Answers everything with one message.
+    """Answers everything with one list.
 
     Args:
-        answer: The message.
+        answer: The message for recommendations; rankings get the same items.
     """
 
     def __init__(self, answer: runtime.GetRecommendationsResponse) -> None:
         self._answer = answer
+        self._ranking = runtime.GetPersonalizedRankingResponse(
+            personalized_ranking=answer.item_list, recommendation_id=answer.recommendation_id
+        )
 
     async def GetRecommendations(
         self,
@@ -54,6 +57,14 @@ class _Echo(RuntimeServiceServicer):
     ) -> runtime.GetRecommendationsResponse:
         """Return the message."""
         return self._answer
+
+    async def GetPersonalizedRanking(
+        self,
+        request: runtime.GetPersonalizedRankingRequest,  # noqa: ARG002 - the signature of every method
+        context: Any,  # noqa: ARG002 - gRPC's signature
+    ) -> runtime.GetPersonalizedRankingResponse:
+        """Return its items as a ranking."""
+        return self._ranking
 
 
 class _Sink(EventsServiceServicer):

@@ -10,7 +10,8 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +19,11 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from benchmarks.load.h2load import LoadResult, cpu_seconds, h2load_path
+from benchmarks.load.h2load import Load, LoadResult, cpu_seconds, h2load_path
 from common.access_keys import AccessKey
 from common.errors import Unavailable
 
-__all__ = ["HttpCall", "run_http_load", "sign"]
+__all__ = ["HttpCall", "run_http_load", "run_url_load", "sign"]
 
 _STATUSES = re.compile(r"^status codes: (\d+) 2xx", re.MULTILINE)
 _RUN_SECONDS = 240.0
@@ -64,18 +65,49 @@ def run_http_load(call: HttpCall, *, connections: int, requests: int) -> LoadRes
         InvalidInput: h2load is not installed.
         Unavailable: Nobody answers, or h2load says what is not understood.
     """
-    address = call.url.split("/")[2]
     with tempfile.TemporaryDirectory() as folder:
-        body, log = Path(folder, "body"), Path(folder, "log")
+        body = Path(folder, "body")
         body.write_bytes(call.body)
-        command = [h2load_path(), "--h1", f"--requests={requests}", f"--clients={connections}", f"--data={body}"]
-        command += [f"--log-file={log}", *(f"--header={name}: {value}" for name, value in call.headers.items())]
-        before, started = cpu_seconds(address), time.perf_counter()
-        done = subprocess.run([*command, call.url], capture_output=True, text=True, timeout=_RUN_SECONDS, check=False)
-        seconds, taken = time.perf_counter() - started, cpu_seconds(address) - before
-        right = _STATUSES.search(done.stdout)
-        if done.returncode or right is None:
-            raise Unavailable(f"h2load: ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-200:]}")
-        # Columns: microseconds since 1970 at the start, HTTP's status, microseconds until the end of the answer.
-        latencies = sorted(int(line.split("\t")[2]) / 1000 for line in log.read_text().splitlines())
-    return LoadResult(requests, seconds, tuple(latencies), requests - int(right[1]), taken)
+        more = [f"--data={body}", *(f"--header={name}: {value}" for name, value in call.headers.items())]
+        return _pressed([call.url], more, load=Load(1, connections, requests), folder=Path(folder))
+
+
+def run_url_load(urls: Sequence[str], *, load: Load) -> LoadResult:
+    """Get each URL `load.repeats` times; a stream of the load is a connection here.
+
+    Raises:
+        InvalidInput: h2load is not installed.
+        Unavailable: Nobody answers, or h2load says what is not understood.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return _pressed(urls, [], load=load, folder=Path(folder))
+
+
+def _pressed(urls: Sequence[str], more: Sequence[str], *, load: Load, folder: Path) -> LoadResult:
+    """Run h2load for each URL, in lanes side by side."""
+    address = urls[0].split("/")[2]
+    command = [h2load_path(), "--h1", f"--requests={load.repeats}", f"--clients={load.streams}", *more]
+
+    def lane(first: int) -> list[tuple[int, list[float]]]:
+        return [
+            _answered([*command, f"--log-file={folder}/{place}.log", urls[place]], folder / f"{place}.log")
+            for place in range(first, len(urls), load.lanes)
+        ]
+
+    before, started = cpu_seconds(address), time.perf_counter()
+    with ThreadPoolExecutor(load.lanes) as pool:
+        runs = [run for done in pool.map(lane, range(min(load.lanes, len(urls)))) for run in done]
+    seconds, taken = time.perf_counter() - started, cpu_seconds(address) - before
+    requests = load.repeats * len(urls)
+    latencies = sorted(latency for _, times in runs for latency in times)
+    return LoadResult(requests, seconds, tuple(latencies), requests - sum(right for right, _ in runs), taken)
+
+
+def _answered(command: Sequence[str], log: Path) -> tuple[int, list[float]]:
+    """Return how many requests got a status of 2xx, and how many milliseconds each took."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_RUN_SECONDS, check=False)
+    right = _STATUSES.search(done.stdout)
+    if done.returncode or right is None:
+        raise Unavailable(f"h2load: ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-200:]}")
+    # Columns: microseconds since 1970 at the start, HTTP's status, microseconds until the end of the answer.
+    return int(right[1]), [int(line.split("\t")[2]) / 1000 for line in log.read_text().splitlines()]

@@ -24,6 +24,7 @@ PARTS = {
     "benchmarks.empty_app",
     "benchmarks.faults.crash_campaign",
     "benchmarks.faults.forked_services",
+    "benchmarks.load.clients",
     "benchmarks.planted",
     "benchmarks.put_clients",
     "benchmarks.quality.rectools_sasrec",
@@ -88,7 +89,7 @@ def described_items(folder):
 
 
 #: These want h2load: CI installs it, and fails where that did not work.
-PRESSING = {"benchmarks.gateway", "benchmarks.scale", "benchmarks.serving"}
+PRESSING = {"benchmarks.by_hand", "benchmarks.gateway", "benchmarks.scale", "benchmarks.serving"}
 #: These want PostgreSQL, likewise.
 STORING = {"benchmarks.control_plane"}
 #: These want strace, likewise.
@@ -98,6 +99,13 @@ STREAMING = {"benchmarks.log_move"}
 EPOCH = ("--set", "epochs=1")
 #: Of each command: what makes its data, if it wants any, and its options beside.
 COMMANDS = {
+    "benchmarks.by_hand": (
+        None,
+        (
+            *("--data", "200", "--planted-users", "80", "--epochs", "1", "--processes", "1", "--recall-users", "8"),
+            *("--rounds", "1", "--users", "4", "--repeats", "20", "--lanes", "2", "--factors", "8"),
+        ),
+    ),
     "benchmarks.compaction": (None, ("--files", "6", "--rows", "10")),
     "benchmarks.control_plane": (None, ("--rounds", "1", "--calls", "8", "--clients", "1", "2")),
     "benchmarks.event_to_effect": (None, ("--events", "2", "--epochs", "1")),
@@ -131,6 +139,11 @@ COMMANDS = {
     "benchmarks.gateway_steps": (None, ("--calls", "20", "--repeats", "2", "--connections", "2")),
     "benchmarks.imports": (None, ("--rows", "1000", "2000", "--repeated", "0.1")),
     "benchmarks.index": (None, ("--sizes", "300", "4100", "--queries", "20")),
+    "benchmarks.load.open_loop": (
+        None,
+        ("--echo", "--workers", "1", "--seconds", "0.5", "--shares", "0.3", "--in-progress", "4", "--connections", "1"),
+    ),
+    "benchmarks.load.visitors": (None, ("--echo", "--workers", "1", "--visitors", "4", "--seconds", "1")),
     "benchmarks.log_move": (None, ("--records", "2000")),
     "benchmarks.quality.auto_ml": (
         lambda folder: table(folder, users=100),
