@@ -147,9 +147,9 @@ def ask_by_hand(address: str, user: str) -> list[str]:
         return [item["itemId"] for item in json.loads(response.read())["itemList"]]
 
 
-def recall(answers: Mapping[str, Sequence[str]], held: Mapping[str, str]) -> float:
+def recall(returned: Mapping[str, Sequence[str]], held: Mapping[str, str]) -> float:
     """Return the share of the users whose held-out item is among the answers."""
-    return statistics.mean(held[user] in items for user, items in answers.items())
+    return statistics.mean(held[user] in items for user, items in returned.items())
 
 
 def memory_mib(program: str) -> float:
@@ -200,21 +200,21 @@ def compare(
 ) -> Comparison:
     """Ask both sides for the held-out items, then press them in turns."""
     address, token = system.ports.address("runtime_service"), system.token()
-    asked = sorted(held)[: max(arguments.recall_users, arguments.rounds * arguments.users)]
+    users_with_item = sorted(held)[: max(arguments.recall_users, arguments.rounds * arguments.users)]
     with channel(address, token=token) as opened:
         stub = RuntimeServiceStub(opened)
-        ours = {user: ask(stub, campaign, user) for user in asked}
-    theirs = {user: ask_by_hand(by_hand, user) for user in asked}
-    found = {
+        ours = {user: ask(stub, campaign, user) for user in users_with_item}
+    theirs = {user: ask_by_hand(by_hand, user) for user in users_with_item}
+    recalls = {
         _OURS: recall({user: items for user, (items, _) in ours.items()}, held),
         _BY_HAND: recall(theirs, held),
     }
     slack = explored_bytes(data.items, repeats=arguments.repeats)
     load = Load(arguments.lanes, arguments.streams, arguments.repeats)
-    comparison = Comparison({_OURS: [], _BY_HAND: []}, {}, found)
+    comparison = Comparison({_OURS: [], _BY_HAND: []}, {}, recalls)
     for number in range(arguments.rounds + 1):
         begin = max(0, number - 1) * arguments.users  # the first round warms up
-        users = asked[begin : begin + arguments.users]
+        users = users_with_item[begin : begin + arguments.users]
         calls = [Call(ours[user][1].request, ours[user][1].answer_bytes, slack) for user in users]
         urls = [f"http://{by_hand}/recommendations/{user}" for user in users]
         done = {

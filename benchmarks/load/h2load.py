@@ -26,7 +26,7 @@ from google.protobuf.message import Message
 
 from common.errors import InvalidInput, Unavailable
 
-__all__ = ["Call", "Load", "LoadResult", "cpu_seconds", "frame_bytes", "h2load_path", "run_load"]
+__all__ = ["Call", "Load", "LoadResult", "cpu_seconds", "frame_bytes", "h2load_path", "listeners", "run_load"]
 
 _FRAME_HEADER_BYTES = 5
 _REQUESTS = re.compile(r"^requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", re.MULTILINE)
@@ -158,18 +158,27 @@ def run_load(address: str, method: str, calls: Sequence[Call], *, load: Load, to
     return LoadResult(len(latencies), seconds, tuple(latencies), sum(run.wrong for run in done), taken)
 
 
-def cpu_seconds(address: str) -> float:
-    """Return the processor time, in seconds, of all processes that listen on a port of this machine."""
+def listeners(address: str) -> list[psutil.Process]:
+    """Return this process and those that it has started, directly or not, as far as they listen on a port.
+
+    Of several that share one socket all are found: a look at the machine's connections would tell one of them.
+    """
     port = int(address.rpartition(":")[2])
-    listeners = {
-        connection.pid
-        for connection in psutil.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-        and connection.laddr
-        and connection.laddr.port == port
-        and connection.pid
-    }
-    times = [psutil.Process(pid).cpu_times() for pid in listeners]
+    this = psutil.Process()
+    return [process for process in (this, *this.children(recursive=True)) if _listens(process, port)]
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    try:
+        opened = process.net_connections("tcp")
+    except psutil.NoSuchProcess:
+        return False
+    return any(entry.status == psutil.CONN_LISTEN and entry.laddr.port == port for entry in opened)
+
+
+def cpu_seconds(address: str) -> float:
+    """Return the processor time, in seconds, of the `listeners` of an address."""
+    times = [process.cpu_times() for process in listeners(address)]
     return sum(taken.user + taken.system for taken in times)
 
 

@@ -50,10 +50,10 @@ def percentile_ms(response_times: Mapping[str, int], share: float) -> float:
         response_times: Numbers of calls by their time.
         share: From 0 to 1.
     """
-    wanted, seen = share * sum(response_times.values()), 0
+    enough, seen = share * sum(response_times.values()), 0
     for millis, count in sorted((float(key), count) for key, count in response_times.items()):
         seen += count
-        if seen >= wanted:
+        if seen >= enough:
             return millis
     return 0.0
 

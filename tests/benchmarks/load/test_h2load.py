@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import socket
+import subprocess
 
 import pytest
 
 from benchmarks.echo import echo_server
-from benchmarks.load.h2load import Call, Load, frame_bytes, h2load_path, run_load
+from benchmarks.load.h2load import Call, Load, frame_bytes, h2load_path, listeners, run_load
 from common.errors import InvalidInput, Unavailable
 from common.rpc import channel
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
@@ -76,6 +78,18 @@ def test_one_failed_call_is_wrong_within_any_slack(echo):
     calls = [Call(REQUEST, ANSWER.ByteSize(), slack=(200, 200))]
     outcome = run_load(echo, f"{SERVICE}/GetNothing", calls, load=Load(1, 1, 1), token="none")
     assert outcome.wrong == 1
+
+
+def test_all_processes_that_share_a_listening_socket_are_found():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[server.fileno()]) as heir,
+        subprocess.Popen(["cat"], stdin=subprocess.PIPE) as stranger,
+    ):
+        pids = {process.pid for process in listeners(f"127.0.0.1:{server.getsockname()[1]}")}
+        heir.stdin.close()
+        stranger.stdin.close()
+    assert pids == {os.getpid(), heir.pid}
 
 
 def test_slack_that_could_hide_a_failed_call_is_refused():
