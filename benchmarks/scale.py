@@ -115,12 +115,12 @@ def serves(address: str) -> bool:
 
 def memory_of(runtime_process: psutil.Process) -> tuple[float, float]:
     """Return the MiB that one worker has for itself, and those that it shares: the most of all workers."""
-    own, shared = [], []
+    private, shared = [], []
     for child in runtime_process.children():
         taken = child.memory_full_info()
-        own.append(taken.uss / 2**20)
+        private.append(taken.uss / 2**20)
         shared.append((taken.rss - taken.uss) / 2**20)
-    return round(max(own), 1), round(max(shared), 1)
+    return round(max(private), 1), round(max(shared), 1)
 
 
 def measure(place: Place, *, rounds: int, load: Load, users_of_round: int) -> dict[str, Any]:
@@ -147,12 +147,12 @@ def measure(place: Place, *, rounds: int, load: Load, users_of_round: int) -> di
                         for at in range(begin, begin + users_of_round)
                     ]
                     results.append(run_load(server, _METHOD, calls, load=load, token=token))
-        own, shared = memory_of(process)
+        private, shared = memory_of(process)
     return {
         "index": place.planted.chosen,
         "first_start_s": round(first_seconds, 1),
         "later_start_s": round(second_seconds, 1),
-        "worker_mib": own,
+        "worker_mib": private,
         "shared_mib": shared,
         **figures(series[address], series[echo]),
     }
