@@ -33,6 +33,7 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.catalogue import catalogue
 from benchmarks.echo import echo_server
 from benchmarks.load.h2load import Call, Load, LoadResult, h2load_path, run_load
 from benchmarks.report import markdown_table, percentile, publish
@@ -52,7 +53,7 @@ from recipes.components.exploration import MANAGED_SHARE
 _METHOD = "/tailorbird.runtime.v1.RuntimeService/GetRecommendations"
 _RESULTS = 25
 #: What serves is measured, not what is learnt: a short training gives vectors of the same shape.
-_HYPERPARAMETERS = {"epochs": 3}
+_EPOCHS = 3
 #: Answers asked for until one holds no explored item: one in forty does.
 _TRIES = 20
 _ALONE = Load(lanes=1, streams=1, repeats=20)
@@ -81,13 +82,20 @@ class Series:
     alone: list[LoadResult] = field(default_factory=list)
 
 
-def deploy(system: System, data: DemoData) -> tuple[str, str]:
+def chosen_data(arguments: argparse.Namespace) -> DemoData:
+    """Return the data that the options ask for."""
+    if arguments.items:
+        return catalogue(arguments.items)
+    return generate() if arguments.generated else load_data(Env(os.environ).cache_dir, console=Console())
+
+
+def deploy(system: System, data: DemoData, *, epochs: int) -> tuple[str, str]:
     """Import, train and serve the data; return the ARNs of the campaign and of the filter."""
     journey = Journey(system.clients(), suffix="benchmark")
     journey.create_datasets(SCHEMAS)
     files = data.write_csv(system.installation.buckets / "benchmark")
     journey.import_csv({kind: f"s3://benchmark/{path.name}" for kind, path in files.items()})
-    solution = journey.create_solution("personal", "aws-user-personalization-v2", hyperparameters=_HYPERPARAMETERS)
+    solution = journey.create_solution("personal", "aws-user-personalization-v2", hyperparameters={"epochs": epochs})
     campaign, personalize = journey.create_campaign("films", journey.train(solution)), journey.clients.personalize
     filter_arn: str = personalize.create_filter(
         name="benchmark", datasetGroupArn=journey.dataset_group_arn, filterExpression=_FILTER
@@ -201,18 +209,22 @@ def main() -> None:
         "--generated", action="store_true", help="a small generated catalogue instead of MovieLens 100K"
     )
     parser.add_argument("--filters", action="store_true", help="make the same calls with filters, too")
+    parser.add_argument(
+        "--items", type=int, help="a generated catalogue of so many items instead, trained for one epoch"
+    )
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     arguments = parser.parse_args()
     h2load_path()  # missing tools are told before minutes of preparation
     load = Load(arguments.lanes, arguments.streams, arguments.repeats)
-    data = generate() if arguments.generated else load_data(Env(os.environ).cache_dir, console=Console())
+    data = chosen_data(arguments)
     users = sorted({watch.user for watch in data.interactions})
     n_users = arguments.rounds * arguments.users
     if n_users > len(users):
         raise InvalidInput(f"`users`: got {n_users} in all rounds, want at most {len(users)}, those of the data")
     settings = {"TAILORBIRD_WORKERS": str(arguments.processes)}
     with tempfile.TemporaryDirectory() as folder, running_system(Path(folder), settings=settings) as system:
-        (campaign, filter_arn), token = deploy(system, data), system.token()
+        epochs = 1 if arguments.items else _EPOCHS
+        (campaign, filter_arn), token = deploy(system, data, epochs=epochs), system.token()
         requests = [
             runtime.GetRecommendationsRequest(campaign_arn=campaign, user_id=user, num_results=_RESULTS)
             for user in users[:n_users]
