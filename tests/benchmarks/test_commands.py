@@ -135,6 +135,7 @@ COMMANDS = {
     "benchmarks.faults.outage": (None, ("--workers", "1", "--clients", "1", "--seconds", "2")),
     "benchmarks.features": (None, ("--items", "2000", "--users", "3000")),
     "benchmarks.filters": (None, ("--items", "1000", "--repeats", "2")),
+    "benchmarks.new_items": (None, ("--items", "500", "--new", "10", "2000", "--repeats", "2")),
     "benchmarks.gateway": (None, ("--rounds", "1", "--calls", "50", "--connections", "2", "--processes", "1")),
     "benchmarks.gateway_steps": (None, ("--calls", "20", "--repeats", "2", "--connections", "2")),
     "benchmarks.imports": (None, ("--rows", "1000", "2000", "--repeated", "0.1")),

@@ -41,13 +41,14 @@ def journey(tmp_path_factory):
         yield journey
 
 
-def create(journey, name, choice):
+def create(journey, name, choice, **members):
     return journey.clients.personalize.create_solution(
         name=name,
         datasetGroupArn=journey.dataset_group_arn,
         recipeArn=RECIPE_ARN + "aws-semantic-similarity",
         performAutoTraining=False,
         solutionConfig={"trainingDataConfig": choice},
+        **members,
     )["solutionArn"]
 
 
@@ -92,7 +93,7 @@ def test_items_of_like_texts_are_related_and_campaigns_may_prefer_new_ones(journ
 
 def test_filters_and_columns_see_what_is_put_at_once(journey):
     personalize = journey.clients.personalize
-    version = journey.train(create(journey, "filtered", CHOICE))
+    version = journey.train(create(journey, "filtered", CHOICE, performIncrementalUpdate=False))
     campaign = personalize.create_campaign(name="filtered", solutionVersionArn=version)["campaignArn"]
     filter_arn = personalize.create_filter(
         name="for-grown-ups",
@@ -103,8 +104,8 @@ def test_filters_and_columns_see_what_is_put_at_once(journey):
     journey.wait("campaign", lambda: personalize.describe_campaign(campaignArn=campaign)["campaign"])
     journey.wait("filter", lambda: personalize.describe_filter(filterArn=filter_arn)["filter"])
 
-    def put(item, genres):
-        properties = json.dumps({"title": f"Film {item}", "genres": genres})
+    def put(item, genres, **more):
+        properties = json.dumps({"title": f"Film {item}", "genres": genres, **more})
         journey.clients.events.put_items(
             datasetArn=journey.datasets["Items"], items=[{"itemId": item, "properties": properties}]
         )
@@ -132,6 +133,17 @@ def test_filters_and_columns_see_what_is_put_at_once(journey):
     )
     wait_until(lambda: answered("child").keys() == {"film-12"}, seconds=5)
     assert answered("parent") == both
+
+    # An item that no training has seen is found by its texts, filtered and described, and others are found by it.
+    put("film-1001", "noir", plot=WORDS[1])
+    tomorrow = {"film-1001": {"GENRES": "noir", "TITLE": "Film film-1001"}}
+    wait_until(lambda: answered("child") == {"film-12": both["film-12"], **tomorrow}, seconds=10)
+
+    def like_tomorrow():
+        answer = journey.clients.runtime.get_recommendations(campaignArn=campaign, itemId="film-1001", numResults=10)
+        return {int(entry["itemId"].removeprefix("film-")) % 4 for entry in answer["itemList"]}
+
+    wait_until(lambda: like_tomorrow() == {1}, seconds=10)
 
 
 def _succeeds(call, *arguments):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact
-from recipes.components.exploration import ItemAges, bonuses, score_gap
+from recipes.components.cluster_lists import ClusterLists
+from recipes.components.exploration import ItemAges, RandomExploration, UcbExploration, bonuses, score_gap
 from recipes.data.columns import NO_TIME, Columns
 from recipes.data.training_data import Interactions, TrainingData
 
@@ -62,3 +63,104 @@ def test_bonuses_fall_with_what_was_seen_and_scale_with_the_weight():
     bonus = bonuses(np.array([0, 3, 99]), weight=0.5, score_gap=8.0)
     assert (bonus.tolist(), bonus.dtype.name) == (pytest.approx([4.0, 2.0, 0.4]), "float32")
     assert not bonuses(np.array([0, 3]), weight=0.0, score_gap=8.0).any()
+
+
+def old_mix(items, explored, counts, random, *, share, allowed):
+    """Return the new items that a draw over all of them puts in, as it was made for every request before."""
+    count = int(random.binomial(len(items), share))
+    absent = ~np.isin(explored, items) & allowed(explored)
+    count = min(count, int(absent.sum()))
+    if not count:
+        return []
+    chances = absent / np.sqrt(1.0 + counts)
+    return random.choice(explored, count, replace=False, p=chances / chances.sum()).tolist()
+
+
+@pytest.mark.parametrize("passing", [60, 4], ids=["most may be put in", "few may be put in"])
+def test_what_is_put_in_is_distributed_as_a_draw_over_all_new_items(passing):
+    random, n_new = np.random.default_rng(1), 60
+    new, counts = np.arange(100, 100 + n_new, dtype=np.int32), random.integers(0, 40, n_new)
+    explorer = RandomExploration(new, counts, 30.0, 0, 1000, np.random.default_rng(2), share=0.3)
+    items = np.array([*range(8), 101, 103], np.int32)
+    rounds, drawn, expected = 1000, np.zeros(n_new), np.zeros(n_new)
+
+    def allowed(some):
+        return some < 100 + passing
+
+    for _ in range(rounds):
+        mixed = explorer.mix(items, allowed=allowed)
+        if mixed is not None:
+            put_in = mixed[0][mixed[1]]
+            assert len(set(mixed[0].tolist())) == len(items)
+            drawn[put_in - 100] += 1
+        for item in old_mix(items, new, counts, random, share=0.3, allowed=allowed):
+            expected[item - 100] += 1
+
+    assert drawn[[1, 3]].tolist() == [0, 0]
+    assert not drawn[passing:].any()
+    assert drawn.sum() == pytest.approx(expected.sum(), rel=0.05)
+    # Of each item the difference is one that chance makes: five standard deviations of the difference of two counts.
+    assert (np.abs(drawn - expected) <= 5.0 * np.sqrt(drawn + expected + 1.0)).all()
+
+
+def ucb(n_new, *, clusters=None, vectors=None, counts=None):
+    counts = np.zeros(n_new, np.int64) if counts is None else counts
+    new = np.arange(n_new, dtype=np.int32)
+    return UcbExploration(
+        new, counts, 30.0, 0, n_new, np.random.default_rng(5), weight=0.5, score_gap=8.0,
+        clusters=clusters, vectors=vectors,
+    )  # fmt: skip
+
+
+def test_bonuses_of_many_new_items_have_the_noise_of_few_once_they_are_drawn_again():
+    n_new, nobody = 3000, np.zeros(4, np.float32)
+    counts = np.tile([0, 3, 99], n_new // 3)
+    explorer, drawn = ucb(n_new, counts=counts), []
+    for _ in range(60):
+        explorer.redraw()
+        bonus = explorer.bonus(nobody)
+        assert explorer.bonus(nobody).values is bonus.values  # requests of one moment share it
+        drawn.append(bonus.values)
+    values = np.array(drawn).reshape(60, -1, 3)
+    assert values.mean(axis=(0, 1)) == pytest.approx([4.0, 2.0, 0.4], rel=0.01)
+    assert values.std(axis=(0, 1)) == pytest.approx([0.4, 0.2, 0.04], rel=0.02)
+
+
+def test_of_many_new_items_a_request_takes_those_that_would_be_its_best():
+    random, n_new = np.random.default_rng(6), 4000
+    users, vectors = random.standard_normal((800, 6)), random.standard_normal((n_new, 6)).astype(np.float32)
+    explorer = ucb(n_new, clusters=ClusterLists.of_users(users.astype(np.float32)), vectors=vectors)
+    shares = []
+    for _ in range(20):
+        explorer.redraw()
+        user = random.standard_normal(6).astype(np.float32)
+        bonus = explorer.bonus(user)
+        assert len(bonus.worthwhile) == 512
+        best = np.argsort(-(vectors @ user + bonus.of(np.arange(n_new, dtype=np.int32))))[:25]
+        shares.append(np.isin(best, bonus.worthwhile).mean())
+        only = explorer.bonus(user, allowed=lambda items: items % 100 == 0)
+        assert only.worthwhile.tolist() == list(range(0, n_new, 100))
+    assert np.mean(shares) > 0.9  # users who have nothing in common at all
+
+
+def test_items_that_came_after_the_model_are_explored_with_its_own():
+    explorer = RandomExploration(
+        np.array([3, 7], np.int32), np.array([4, 9]), 2.0, 10 * DAY, 10, np.random.default_rng(0), share=1.0
+    )
+    explorer.note([1, 0])
+    items = np.array([10, 11, 13], np.int32)
+    vectors = np.ones((3, 2), np.float32)
+
+    explorer.admit(items, created=np.array([9 * DAY, 5 * DAY, NO_TIME]), vectors=vectors)
+
+    assert explorer.items.tolist() == [3, 7, 10, 13]  # 11 is too old
+    assert explorer.counts.tolist() == [5, 9, 0, 0]
+    mixed, explored = explorer.mix(np.arange(20, 24, dtype=np.int32))
+    assert (sorted(mixed.tolist()), explored.all()) == ([3, 7, 10, 13], True)
+
+    # What was shown of them stays counted when more come.
+    explorer.note([1, 0, 6, 0])
+    explorer.admit(np.append(items, 14).astype(np.int32), created=np.full(4, NO_TIME), vectors=np.ones((4, 2)))
+    assert explorer.items.tolist() == [3, 7, 10, 11, 13, 14]
+    assert explorer.counts.tolist() == [5, 9, 6, 0, 0, 0]
+    assert explorer.new_among(np.array([2, 11, 3], np.int32)).tolist() == [11, 3]

@@ -1,0 +1,84 @@
+"""A table that is made of the one before it is the same as one made anew, whatever was put and named between."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.avro import AvroSchema
+from common.features import Features, Put, open_snapshot
+from common.filters import Dataset, parse_filter
+from common.vocabulary import Vocabulary
+from inference.new_items import NewIds
+from runtime_service.features.filter_table import FilterTable
+from tests.runtime_service.features.running import publish_rows, schema_of
+from tests.runtime_service.world import local_store
+
+SCHEMA = AvroSchema.parse(schema_of("ITEMS"))
+KNOWN = [f"item-{number}" for number in range(4)]
+#: Two items of the model and one that came after it have rows in the snapshot.
+STORED = {"item-0": "a", "item-2": "b", "stored": "a"}
+NAMES = [*KNOWN, "stored", *(f"new-{number}" for number in range(6))]
+FILTER = parse_filter('INCLUDE ItemID WHERE Items.T1 = "a"', {Dataset.ITEMS: SCHEMA})
+steps = st.lists(
+    st.tuples(st.booleans(), st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from("ab")), max_size=4)), max_size=6
+)
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("table")
+    store = local_store(folder / "store")
+    rows = {name: {"T1": value, "T2": None, "I": None, "F": None} for name, value in STORED.items()}
+    return open_snapshot(store, publish_rows(store, "table", "ITEMS", rows, offset=1), cache=folder / "cache")
+
+
+def passing_ids(table, new_ids):
+    allowed = table.compiled(FILTER, {}).candidates.allowed
+    return {KNOWN[item] if item < len(KNOWN) else new_ids.id(item) for item in np.flatnonzero(allowed).tolist()}
+
+
+@pytest.mark.parametrize("with_snapshot", [False, True])
+@given(drawn=steps)
+def test_tables_follow_what_is_put_and_what_events_name(snapshot, with_snapshot, drawn):
+    features = Features.of(snapshot if with_snapshot else None, SCHEMA, offset=1)
+    items, new_ids, values, offset = Vocabulary.build(KNOWN), NewIds(len(KNOWN)), {}, 1
+    values |= STORED if with_snapshot else {}
+    table = FilterTable.of(items, features, new_ids=new_ids)
+    for is_named, listed in drawn:
+        if is_named:  # by events alone
+            new_ids.hold({name for name, _ in listed} - set(KNOWN))
+        else:
+            puts = [Put(offset + place, name, {"T1": value}) for place, (name, value) in enumerate(listed, 1)]
+            offset += len(puts)
+            features = features.with_puts(puts)
+            values |= dict(listed)
+        table = FilterTable.of(items, features, new_ids=new_ids, before=table)
+
+    assert table.n_items == len(KNOWN) + len(new_ids)
+    assert passing_ids(table, new_ids) == {name for name, value in values.items() if value == "a"}
+    assert passing_ids(FilterTable.of(items, features, new_ids=new_ids), new_ids) == passing_ids(table, new_ids)
+    rows = table.row_of_item.tolist()
+    assert len(set(rows)) == len(rows) <= table.first_spare
+    for name in NAMES:
+        index = items.index(name)
+        index = new_ids.index(name) if index is None else index
+        assert table.row(name) == (None if index is None else rows[index])
+        assert (name in values) == (table.feature_row(name) is not None)
+        if name in values:
+            assert table.row(name) == features.row(name)
+
+
+def test_a_table_of_another_lineage_of_puts_is_no_beginning():
+    first = Features.of(None, SCHEMA, offset=0).with_puts([Put(1, "x", {"T1": "a"})])
+    other = Features.of(None, SCHEMA, offset=0).with_puts([Put(1, "item-1", {"T1": "a"}), Put(2, "y", {"T1": "b"})])
+    items, new_ids = Vocabulary.build(KNOWN), NewIds(len(KNOWN))
+    before = FilterTable.of(items, first, new_ids=new_ids)
+
+    table = FilterTable.of(items, other, new_ids=new_ids, before=before)
+
+    assert passing_ids(table, new_ids) == {"item-1"}
+    assert (table.row("item-1"), table.row("y")) == (0, 1)
+    assert table.feature_row("x") is None
