@@ -41,6 +41,8 @@ RUN PIP_CONSTRAINT=/src/constraints.txt pip install -c constraints.txt '.[train]
 
 
 FROM base AS runtime
+# Loops that were compiled for one process are there for the next: beside their source nobody but root may write.
+ENV NUMBA_CACHE_DIR=/state/.numba
 # A named volume takes over the owner of the folder that it is mounted on.
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin tailorbird \
  && install -d -o tailorbird -g tailorbird -m 0700 /buckets /secrets /state /store

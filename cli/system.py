@@ -50,7 +50,7 @@ _INHERITED: Final = frozenset(
 )
 _INHERITED_PREFIXES: Final = (
     "LC_", "PYTHON", "SSL_CERT_", "JAX_", "XLA_", "CUDA_", "NVIDIA_", "OMP_", "OPENBLAS_", "MKL_",
-    "POLARS_", "GRPC_",
+    "POLARS_", "GRPC_", "NUMBA_",
 )  # fmt: skip
 #: Settings of an S3-compatible service: the store of `up` is a folder, so only files of users need it.
 _S3_PREFIX: Final = "TAILORBIRD_S3_"
