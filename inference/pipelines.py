@@ -173,6 +173,7 @@ class Pipeline:
             state=self.users.cold_start_state,
             candidates=request.candidates,
             limit=request.limit,
+            filtered=request.candidates.restricts,
         )
 
     def explored_candidates(self, scored: ScoredItems) -> list[str]:

@@ -41,6 +41,7 @@ class PipelineRun:
         state: Of the user, or of the item, that is asked about; that of nobody at first.
         candidates: What may be returned.
         limit: Results at most, at least 1.
+        filtered: Whether a filter chose the candidates, so that only the very best of them will do.
         bonus: What exploration adds to scores; None for nothing.
         shared: Best items that shares are taken over; 0 for all that were scored.
         exact: Whether the answer has the best items for certain.
@@ -66,6 +67,7 @@ class PipelineRun:
     state: UserState
     candidates: CandidateSet
     limit: int
+    filtered: bool = False
     bonus: Bonus | None = None
     shared: int = 0
     exact: bool = True

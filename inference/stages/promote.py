@@ -33,7 +33,7 @@ class Promote:
         if promotion is None:
             return
         places = max(1, int(promotion.share * run.limit + 0.5))
-        promoted = replace(run, candidates=promotion.candidates, limit=places, bonus=None)
+        promoted = replace(run, candidates=promotion.candidates, limit=places, filtered=True, bonus=None)
         for stage in self._find:
             stage(promoted)
         run.exact = run.exact and promoted.exact

@@ -1,9 +1,10 @@
 """Retrieval: which items are worth scoring, so that a request costs what it asks for and not what the catalogue has.
 
 What is left to be scored has, for certain or nearly so, the best that may be returned, and few others. The cheapest
-way is taken: few candidates are scored as they are; what nearly everything passes is searched for with the index, which
-is asked for so many more as may not be returned; anything between is found by the scan, exactly. Where there is no
-scan, or the index finds too few, all items are scored, which is exact too.
+way is taken: few candidates are scored as they are; others are searched for with the index, or, where a filter chose
+them, with the scan, which is exact. Where hardly anything is left out, it is asked for so many items more; else the
+scan takes only what may be returned. Where there is no scan, or the index finds too few, all items are scored, which is
+exact too.
 """
 
 from __future__ import annotations
@@ -28,8 +29,7 @@ class Retrieve:
         few: Candidates up to this number at most are scored one by one rather than searched for.
         few_share: Share of the catalogue up to which that is done: gathering the vectors of more costs what a search
             among all of them does.
-        excluded: So many items that may not be returned are made up for by asking the index for more; it finds the
-            later places less surely, so that with more of them the exact scan is better.
+        excluded: So many items that may not be returned are made up for by asking for more.
     """
 
     def __init__(self, *, few: int = 20_000, few_share: float = 0.125, excluded: int = 200) -> None:
@@ -65,7 +65,8 @@ class Retrieve:
         Returns:
             int32, ascending, all of them candidates.
         """
-        index, scan, candidates = run.model.index, run.model.scan, run.candidates
+        scan, candidates = run.model.scan, run.candidates
+        index = scan if run.filtered else run.model.index
         depth = max(run.limit, SHARED)
         query, limit = run.state.embedding, depth + _lowered(run)
         if index is not None and excluded <= self._excluded:
