@@ -48,7 +48,7 @@ class CallLimits:
     """Limits of one gRPC server; the settings of the same names say what each means."""
 
     max_calls: int = 1000
-    max_wait_seconds: float = 0.5
+    max_wait_seconds: float = 1.0
     max_watches: int = 2000
     receive_seconds: float = 10.0
     send_seconds: float = 30.0
@@ -163,7 +163,7 @@ class ServerSettings(ProcessSettings, AccountSettings):
         "more is refused with RESOURCE_EXHAUSTED.",
     )
     max_wait_seconds: float = Field(
-        0.5,
+        1.0,
         ge=0.1,
         description="How long a call with a token may wait until it is begun. Where calls have waited longer, a worker "
         "refuses calls at once, with RESOURCE_EXHAUSTED (HTTP: `ThrottlingException`), until the wait is half as long.",
