@@ -58,8 +58,9 @@ class CallWaits:
     """Tells whether calls wait for too long; used on the server's event loop only.
 
     Args:
-        limit_seconds: How long a call may have waited, beyond which calls are refused until one has waited for less
-            than half as long: so the queue gets shorter, instead of staying where everybody waits the longest.
+        limit_seconds: How long a call may have waited. Once calls have waited longer for as long again, they are
+            refused until one has waited for less than half of it: so the queue gets shorter, instead of staying where
+            everybody waits the longest.
         clock: Returns seconds.
     """
 
@@ -72,6 +73,7 @@ class CallWaits:
         #: Calls that have begun and are never handed over: their callers gave up, or there is no such method.
         self._n_missed = 0
         self._is_refusing = False
+        self._late_since: float | None = None
         #: How many calls had begun, and when: the last look at which the call that was handed over last had not, then
         #: those at which it had.
         self._looks: deque[tuple[int, float]] = deque()
@@ -98,11 +100,18 @@ class CallWaits:
         return self._clock() - earlier - share * (later - earlier)
 
     def is_too_long(self) -> bool:
-        """Return whether the call that was handed over last is to be refused."""
-        if len(self._looks) < 2:
-            self._is_refusing = False
+        """Return whether the call that was handed over last is to be refused.
+
+        After a moment in which the process stood still calls have waited long as well, and are soon answered: so the
+        first is refused when calls have waited for too long all through as much time again.
+        """
+        now, bound = self._clock(), self.limit_seconds / 2 if self._is_refusing else self.limit_seconds
+        if len(self._looks) < 2 or self.seconds <= bound:
+            self._is_refusing, self._late_since = False, None
             return False
-        self._is_refusing = self.seconds > (self.limit_seconds / 2 if self._is_refusing else self.limit_seconds)
+        if self._late_since is None:
+            self._late_since = now
+        self._is_refusing = self._is_refusing or now - self._late_since >= self.limit_seconds
         return self._is_refusing
 
     def look(self, read: Callable[[], CallCounts]) -> None:

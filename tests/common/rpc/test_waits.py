@@ -94,16 +94,43 @@ def test_calls_in_progress_have_been_handed_over(queue):
     assert queue.times.seconds == pytest.approx(1.4)
 
 
-def test_calls_are_refused_until_the_wait_is_half_the_limit(queue):
-    queue.now = 2.5
+def test_calls_are_refused_until_the_wait_is_half_the_limit():
+    overloaded = Waited()  # a hundred calls a second come, and fifty are answered
+    refused = []
+    for tenth in range(1, 60):
+        overloaded.look(now=tenth / 10, begun=10 * tenth)
+        overloaded.hand_over(5)
+        refused.append((round(overloaded.times.seconds, 1), overloaded.times.is_too_long()))
+    first = [is_refused for _, is_refused in refused].index(True)
+    assert first > 10
+    # Calls had waited for too long all through a second.
+    assert all(seconds > 1.0 for seconds, _ in refused[first - 9 : first])
 
-    def is_refused(number: int) -> bool:
-        queue.hand_over(number - queue.ended)
-        return queue.times.is_too_long()
+    # The queue is refused until the wait is half the limit, and none after.
+    states = []
+    for tenth in range(60, 80):
+        overloaded.look(now=tenth / 10, begun=10 * 59)
+        overloaded.hand_over(min(40, 590 - overloaded.ended))
+        states.append((overloaded.times.seconds <= 0.5, overloaded.times.is_too_long()))
+    assert states[0] == (False, True)
+    assert all(short != is_refused for short, is_refused in states)
 
-    # They have waited 1.4, 1.1, 0.9, 0.6 and 0.5 seconds, less a little.
-    assert [is_refused(number) for number in (111, 141, 161, 191, 200)] == [True, True, True, True, False]
-    assert not queue.times.is_too_long()
+
+def test_a_moment_in_which_the_process_stood_still_refuses_nobody():
+    stalled = Waited()
+    for tenth in range(1, 10):
+        stalled.hand_over(10)
+        stalled.look(now=tenth / 10, begun=10 * tenth)
+    stalled.hand_over(5)
+    stalled.look(now=2.9, begun=290)  # two seconds later
+    waited = []
+    for step in range(40):
+        stalled.now = 2.9 + step / 80
+        stalled.hand_over(5)  # four hundred a second, until the queue is empty
+        waited.append(stalled.times.seconds)
+        assert not stalled.times.is_too_long()
+
+    assert max(waited) > 1.5
 
 
 def test_a_server_that_is_hardly_called_is_not_looked_at():
@@ -136,7 +163,7 @@ def overload(limit: float) -> tuple[LoadResult, int]:
     busy = Busy()
     with serving([tracker_service(busy)], limits=CallLimits(max_wait_seconds=limit)) as running:
         call = Call(ResolveEventTrackerRequest(tracking_id="a"), Busy.answer.ByteSize())
-        load = Load(lanes=4, streams=300, repeats=600)
+        load = Load(lanes=4, streams=300, repeats=1000)
         return run_load(
             running.target, METHOD, [call] * 4, load=load, token=running.keys.token("events")
         ), busy.n_answered
@@ -146,12 +173,12 @@ def test_of_far_too_many_calls_some_are_refused_and_the_others_do_not_wait_long(
     if shutil.which("h2load") is None and "CI" not in os.environ:
         pytest.skip("h2load (nghttp2-client) is not installed")
     unlimited, n_unlimited = overload(600.0)
-    limited, n_limited = overload(0.1)
+    limited, n_limited = overload(0.05)
 
-    assert (unlimited.requests, unlimited.wrong, n_unlimited) == (2400, 0, 2400)
-    assert (limited.requests, limited.wrong) == (2400, 2400 - n_limited)
-    assert 0 < n_limited < 2400
-    assert percentile(limited.latencies_ms, 0.9) < percentile(unlimited.latencies_ms, 0.9) / 2
+    assert (unlimited.requests, unlimited.wrong, n_unlimited) == (4000, 0, 4000)
+    assert (limited.requests, limited.wrong) == (4000, 4000 - n_limited)
+    assert 0 < n_limited < 4000
+    assert percentile(limited.latencies_ms, 0.5) < percentile(unlimited.latencies_ms, 0.5) / 2
 
 
 def test_clients_do_not_repeat_what_was_refused():
