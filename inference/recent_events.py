@@ -42,7 +42,11 @@ class RecentHistory(Protocol):
 
     @property
     def last_offset(self) -> int:
-        """Offset of the newest event; grows with every change."""
+        """Offset of the newest event; grows with every event."""
+
+    @property
+    def size(self) -> int:
+        """Bytes or events that are kept: other ones when older events were removed, though the newest is the same."""
 
     @property
     def lineage(self) -> Lineage:

@@ -46,21 +46,24 @@ class _Seen(NamedTuple):
     Attributes:
         newest: Place of the newest.
         contained: Up to this offset the snapshot has them.
+        size: Of what is kept: a deletion may remove events before the newest.
     """
 
     newest: Position
     contained: int
+    size: int
 
     @classmethod
     def of(cls, recent: RecentHistory, watermark: Position) -> _Seen:
         """Compare recent events with a snapshot that reaches to a place."""
-        return cls(recent.lineage.at(recent.last_offset), recent.lineage.shared(watermark))
+        return cls(recent.lineage.at(recent.last_offset), recent.lineage.shared(watermark), recent.size)
 
 
 class StateCache:
     """The states of users with recent events, least recently used out first.
 
-    A state is good for as long as its user has no newer event; results are not kept.
+    A state is good for as long as its user has no newer event and loses none, and, if an event names an item that the
+    model does not know, for as long as what is known of such items stays the same. Results are not kept.
 
     Args:
         size: Users at most; 0 keeps none.
@@ -68,23 +71,23 @@ class StateCache:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._entries: OrderedDict[str, tuple[object, UserState]] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[object, object, UserState]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, user_id: str, seen: object) -> UserState | None:
-        """Return the state of a user that was made of these events."""
+    def get(self, user_id: str, seen: object, *, new_items: object) -> UserState | None:
+        """Return the state of a user that was made of these events, and of these new items if it was of any."""
         entry = self._entries.get(user_id)
-        if entry is None or entry[0] != seen:
+        if entry is None or entry[0] != seen or (entry[1] is not None and entry[1] is not new_items):
             return None
         self._entries.move_to_end(user_id)
-        return entry[1]
+        return entry[2]
 
-    def put(self, user_id: str, seen: object, state: UserState) -> None:
-        """Keep a state that was made of these events."""
+    def put(self, user_id: str, seen: object, state: UserState, *, new_items: object) -> None:
+        """Keep a state that was made of these events, and of these new items; None if it was of none."""
         if self.size:
-            self._entries[user_id] = (seen, state)
+            self._entries[user_id] = (seen, new_items, state)
             self._entries.move_to_end(user_id)
             if len(self._entries) > self.size:
                 self._entries.popitem(last=False)
@@ -144,7 +147,8 @@ class UserStates:
         if recent is not None:
             seen = _Seen.of(recent, model.watermark)
             if recent.last_offset > seen.contained:
-                return self.cache.get(user_id, seen) or self._incremental_state(user_id, recent, seen)
+                kept = self.cache.get(user_id, seen, new_items=model.new_items.current)
+                return kept or self._incremental_state(user_id, recent, seen)
         user = model.users.index(user_id)
         return self.cold_start_state if user is None else self.snapshot_state(user)
 
@@ -173,11 +177,6 @@ class UserStates:
         joined = Histories.gather([snapshot, newer])
         return History(joined.items, joined.event_types, joined.times).newest(self._model.recipe.max_history)
 
-    def _index(self, item_id: str) -> int | None:
-        """Return the index of an item that histories can be read with; None for any other."""
-        index, new_items = self._model.items.index(item_id), self._model.new_items
-        return new_items.index(item_id) if index is None else index
-
     def _scorer(self) -> ItemScorer:
         """Return the model as it reads histories with the new items that there are now."""
         new_items = self._model.new_items
@@ -188,19 +187,33 @@ class UserStates:
 
     def user_history(self, user_id: str, recent: RecentHistory | None) -> tuple[int | None, History]:
         """Return the index of a user, None where the model knows none, and what the user did until this moment."""
-        model = self._model
+        return self._read(user_id, recent)[:2]
+
+    def _read(self, user_id: str, recent: RecentHistory | None) -> tuple[int | None, History, bool]:
+        """Return the same, and whether an event names an item that the model does not know."""
+        model, names_new = self._model, False
         user = model.users.index(user_id) if user_id else None
         if recent is None:
-            return user, self.whole_history(user, _NO_HISTORY)
+            return user, self.whole_history(user, _NO_HISTORY), False
+
+        def index_of(item_id: str) -> int | None:
+            nonlocal names_new
+            index = model.items.index(item_id)
+            if index is None:
+                names_new = True
+                index = model.new_items.index(item_id)
+            return index
+
         contained = recent.lineage.shared(model.watermark)
         newer = newer_events(recent.events(), watermark=contained, event_type=self._event_type, rules=self._event_rules)
-        return user, self.whole_history(user, to_history(newer, index_of=self._index, event_types=model.event_types))
+        steps = to_history(newer, index_of=index_of, event_types=model.event_types)
+        return user, self.whole_history(user, steps), names_new
 
     def _incremental_state(self, user_id: str, recent: RecentHistory, seen: _Seen) -> UserState:
-        model = self._model
-        user, history = self.user_history(user_id, recent)
+        model, new_items = self._model, self._model.new_items.current
+        user, history, names_new = self._read(user_id, recent)
         state = UserState(self.embed_history(user, history), model.scorer.score_deltas(history))
-        self.cache.put(user_id, seen, state)
+        self.cache.put(user_id, seen, state, new_items=new_items if names_new else None)
         return state
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from common.features import Features
 from common.filters import CompiledFilter, Filter, Rows, Table, compile_filter, parse_filter_values, rows_of
+from common.logs import get_logger
 from common.vocabulary import Vocabulary
 from inference.candidates import Bitmap, CandidateSet, ItemList
 from inference.new_items import MAX_NEW_ITEMS, NewIds
@@ -24,6 +25,7 @@ from runtime_service.features.user_events import UsedItems
 
 __all__ = ["FilterTable", "Passing", "StaticPart"]
 
+_log = get_logger(__name__)
 #: Ids of a request that neither the model nor the features have: as many as a ranking may name.
 _SPARE_ROWS: Final = 500
 #: Filters with values that are kept, and the bytes that they may take.
@@ -114,7 +116,10 @@ class FilterTable:
         table = Table(len(item_of_row), {} if features is None else features.table.columns)
         made = cls(items, features, table, new_ids, row_of_item, item_of_row, first_spare)
         for filter_arn, part in recent:
-            made.keep_part(filter_arn, made.compiled(part.definition, part.sent))
+            try:
+                made.keep_part(filter_arn, made.compiled(part.definition, part.sent))
+            except Exception as error:  # noqa: BLE001 -- whoever names the filter is told; everybody else goes on
+                _log.warning("filter_not_compiled", filter_arn=filter_arn, cause=repr(error))
         return made
 
     @property

@@ -260,7 +260,7 @@ class FeatureUpdater:
                 async with self._opening:
                     snapshot = await asyncio.to_thread(self._opener.open, location)
                 break
-            except TailorbirdError as error:
+            except Exception as error:  # noqa: BLE001 -- what one snapshot trips over must not end the worker
                 pause = contact.failed("features_not_loaded", error)
             group.failed.add(kind)
             self._changed.set()

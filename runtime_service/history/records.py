@@ -49,6 +49,11 @@ class StoredHistory:
         """Offset of the newest event."""
         return last_offset(self.payload)
 
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        return len(self.payload)
+
     def events(self) -> list[RecentEvent]:
         """Return the events in the order of their arrival."""
         payload, position, events = self.payload, _HEAD.size, []

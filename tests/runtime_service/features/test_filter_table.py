@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -82,3 +84,27 @@ def test_a_table_of_another_lineage_of_puts_is_no_beginning():
     assert passing_ids(table, new_ids) == {"item-1"}
     assert (table.row("item-1"), table.row("y")) == (0, 1)
     assert table.feature_row("x") is None
+
+
+def test_a_kept_filter_that_no_longer_fits_is_left_out_and_everything_else_goes_on():
+    fields = {"type": "record", "name": "Items", "namespace": "n", "version": "1.0"}
+    price = {"name": "PRICE", "type": "string", "categorical": True}
+    names = [{"name": "ITEM_ID", "type": "string"}]
+    texts, numbers = (
+        AvroSchema.parse(json.dumps({**fields, "fields": [*names, column]}))
+        for column in (price, {"name": "PRICE", "type": "float"})
+    )
+    items = Vocabulary.build(KNOWN)
+    before = FilterTable.of(items, Features.of(None, texts, offset=0).with_puts([Put(1, "item-1", {"PRICE": "x"})]))
+    definition = parse_filter('INCLUDE ItemID WHERE Items.PRICE IN ("x")', {Dataset.ITEMS: texts})
+    before.keep_part("filter", before.compiled(definition, {}))
+
+    table = FilterTable.of(
+        items,
+        Features.of(None, numbers, offset=5).with_puts([Put(6, "item-1", {"PRICE": 1.5})]),
+        before=before,
+        recent=before.recent_parts(),
+    )
+
+    assert table.kept_part("filter", definition, {}) is None
+    assert table.text("item-1", "PRICE") == "1.5"
