@@ -21,7 +21,7 @@ __all__ = ["EventOffsets"]
 #: Pause between two looks.
 _LOOK_SECONDS: Final = 0.005
 #: Part of the caller's time that is kept for the answer, or for the error that says how far the log was read.
-_ANSWER_SECONDS: Final = 0.1
+_ANSWER_SECONDS: Final = 0.25
 
 
 class _Included(NamedTuple):

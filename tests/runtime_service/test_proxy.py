@@ -27,6 +27,8 @@ CONFIGURATION = Path(protos.__file__).resolve().parents[1] / "deploy" / "haproxy
 BINARY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
 #: Calls in progress at a time.
 CLIENTS = 8
+#: Between two calls of a client.
+_PAUSE_SECONDS = 0.005
 
 pytestmark = pytest.mark.skipif(BINARY is None and "CI" not in os.environ, reason="no haproxy: apt-get install haproxy")
 
@@ -66,9 +68,13 @@ class Proxy:
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory):
     # Connections between proxy and runtimes end while the tests run.
-    with running_mesh(
-        tmp_path_factory.mktemp("mesh"), TAILORBIRD_MAX_AGE_SECONDS="3", TAILORBIRD_DRAIN_SECONDS="2"
-    ) as running:
+    # The drain leaves the proxy time to look twice, also where all of this runs on two processors.
+    settings = {
+        "TAILORBIRD_MAX_AGE_SECONDS": "3",
+        "TAILORBIRD_DRAIN_SECONDS": "4",
+        "TAILORBIRD_MAX_WAIT_SECONDS": "30",
+    }
+    with running_mesh(tmp_path_factory.mktemp("mesh"), **settings) as running:
         yield running
 
 
@@ -96,7 +102,7 @@ def proxy(mesh, tmp_path_factory):
 
 @asynccontextmanager
 async def load(mesh, address):
-    """Call without a pause, over several connections; the outcomes are complete at the end of the block."""
+    """Call all the time, over several connections; the outcomes are complete at the end of the block."""
     outcomes, over = Counter(), asyncio.Event()
 
     async def client():
@@ -110,6 +116,7 @@ async def load(mesh, address):
                         mesh.request, metadata=[("authorization", f"Bearer {mesh.token}")], timeout=20
                     )
                     outcomes[len(answer.item_list)] += 1
+                    await asyncio.sleep(_PAUSE_SECONDS)
                 except grpc.aio.AioRpcError as error:
                     outcomes[f"{error.code().name}: {error.details()}"] += 1
 

@@ -43,8 +43,11 @@ def test_every_process_is_shown_with_its_calls_and_the_state_of_the_rest(system,
         )
         return json.loads(capsys.readouterr().out)
 
+    def is_up():
+        return {row["process"]: row["state"] for row in look()["processes"]} == dict.fromkeys(PROCESSES, "up")
+
+    wait_until(is_up, seconds=60)
     shown = look()
-    assert {row["process"]: row["state"] for row in shown["processes"]} == dict.fromkeys(PROCESSES, "up")
     assert shown["runtime"]["deployments"] == 0
     assert shown["jobs"]["oldest_waiting_seconds"] == 0.0
     # The tail of the runtime's host reads the log once it is there.
@@ -77,9 +80,14 @@ def test_what_processes_show_is_in_the_reference_with_its_type_and_labels(system
 
 def test_workers_of_one_service_are_shown_together(system):
     ports, _ = system
-    text = httpx.get(f"http://{ports.metrics_address('runtime_service')}/metrics").text
-    serving = {line for line in text.splitlines() if line.startswith("tailorbird_deployments_serving{")}
-    assert serving == {f'tailorbird_deployments_serving{{worker="worker-{n}"}} 0.0' for n in (0, 1)}
+
+    def serving():
+        text = httpx.get(f"http://{ports.metrics_address('runtime_service')}/metrics").text
+        return {line for line in text.splitlines() if line.startswith("tailorbird_deployments_serving{")}
+
+    # The system is ready when one worker is.
+    both = {f'tailorbird_deployments_serving{{worker="worker-{n}"}} 0.0' for n in (0, 1)}
+    wait_until(lambda: serving() == both, seconds=60)
 
 
 def test_one_trace_leads_from_the_gateway_to_the_runtime(system, received):

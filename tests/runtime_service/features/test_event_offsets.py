@@ -108,7 +108,7 @@ def test_a_wait_ends_with_what_was_wanted_and_reached(runtime, ask):
     ask("late", wait_for=included)
 
     with pytest.raises(grpc.RpcError) as caught:
-        ask("late", wait_for=required, timeout=0.5)
+        ask("late", wait_for=required, timeout=1.0)
 
     error = from_rpc_error(caught.value)
     assert isinstance(error, DeadlineExceeded)
@@ -119,7 +119,7 @@ def test_a_wait_ends_with_what_was_wanted_and_reached(runtime, ask):
 
 def test_an_offset_of_another_log_is_never_reached(runtime, ask):
     with pytest.raises(grpc.RpcError) as caught:
-        ask("stranger", wait_for=Position(12345, 1), timeout=0.3)
+        ask("stranger", wait_for=Position(12345, 1), timeout=0.6)
 
     assert isinstance(from_rpc_error(caught.value), DeadlineExceeded)
 
