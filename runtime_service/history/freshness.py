@@ -23,7 +23,7 @@ class Freshness:
 
     def __init__(self, path: Path, *, limit_seconds: float, now: Callable[[], float] = time.time) -> None:
         self._path = path
-        self._limit_seconds = limit_seconds
+        self.limit_seconds = limit_seconds
         self._now = now
 
     def note(self) -> None:
@@ -42,4 +42,4 @@ class Freshness:
     def is_late(self) -> bool:
         """Return whether that was too long ago."""
         age = self.age()
-        return age is None or age > self._limit_seconds
+        return age is None or age > self.limit_seconds

@@ -85,17 +85,21 @@ async def follow_freshness(freshness: Freshness, server: AioRpcServer) -> None:
         freshness: Of this host.
         server: Has been started.
     """
-    reported: bool | None = None
+    clock, reported, is_logged = asyncio.get_running_loop().time, None, False
+    began = clock()
     while True:
         late = freshness.is_late()
         if late != reported:
             server.set_part(HISTORIES, serving=not late)
-            if late:
-                age = freshness.age()
-                _log.error("histories_late", seconds=None if age is None else round(age, 1))
-            elif reported is not None:
-                _log.info("histories_current")
             reported = late
+        # After a start the log has to be read first.
+        if late and not is_logged and clock() - began > freshness.limit_seconds:
+            age = freshness.age()
+            _log.error("histories_late", seconds=None if age is None else round(age, 1))
+            is_logged = True
+        elif is_logged and not late:
+            _log.info("histories_current")
+            is_logged = False
         await asyncio.sleep(_LOOK_SECONDS)
 
 

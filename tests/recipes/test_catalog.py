@@ -84,7 +84,8 @@ def test_ranking_is_learnt_as_personalization_is(version):
     personalization = RECIPES[f"aws-user-personalization{version}"]
     ranking = RECIPES[f"aws-personalized-ranking{version}"]
 
-    keys = ("name", "kind", "description", "exploration", "solution_options", "feature_transformation")
+    told_apart = ("exploration", "solution_options", "feature_transformation", "returns_reasons")
+    keys = ("name", "kind", "description", *told_apart)
     assert replace(ranking, **{key: getattr(personalization, key) for key in keys}) == personalization
     assert (ranking.exploration, personalization.exploration) == ("none", "managed" if version else "configured")
 

@@ -40,6 +40,8 @@ def system(tmp_path_factory):
             "TAILORBIRD_DELETION_SECONDS": "0.5",
             "TAILORBIRD_ATTRIBUTION_SECONDS": "0.2",
             "TAILORBIRD_ATTRIBUTION_REPORT_SECONDS": "1",
+            # One for each test, whatever their order.
+            "TAILORBIRD_MAX_DATASET_GROUPS": "10",
         },
         umask=0,
     ) as running:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 
 import pytest
 from structlog.testing import capture_logs
@@ -25,7 +26,9 @@ def shown(*blocks):
 
 def in_a_child(work):
     """Run `work` in a process that is forked for it, and that ends as a killed one does."""
-    child = os.fork()
+    # What other tests of this process have loaded warns of forks; the child uses nothing of it.
+    with warnings.catch_warnings(action="ignore"):
+        child = os.fork()
     if child == 0:
         status = 1
         try:
