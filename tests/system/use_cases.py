@@ -149,6 +149,13 @@ def _related(data: UseCaseData, items: Sequence[str], item: str) -> bool:
     return item not in items and set(data.genres(items[:3])) == set(data.films.items[item].genres)
 
 
+def _not_bought(data: UseCaseData, items: Sequence[str], item: str) -> bool:
+    """Of what goes with the item the user has bought nearly everything, which is left out."""
+    rows = data.interactions(_SHOP)
+    bought = {film for user, film, _, kind, _ in rows if user == data.user and kind == "Purchase"}
+    return item not in items and not bought & set(items)
+
+
 def _personal(data: UseCaseData, items: Sequence[str], _: str) -> bool:
     return data.next_part(data.user) in items[:3]
 
@@ -162,7 +169,7 @@ USE_CASES: Final = (
     UseCase("aws-ecomm-popular-items-by-views", _SHOP, _most_used(_SHOP, "View")),
     UseCase("aws-ecomm-popular-items-by-purchases", _SHOP, _most_used(_SHOP, "Purchase")),
     UseCase("aws-ecomm-frequently-bought-together", _SHOP, _related, needs_user=False, needs_item=True),
-    UseCase("aws-ecomm-customers-who-viewed-x-also-viewed", _SHOP, _related, needs_item=True),
+    UseCase("aws-ecomm-customers-who-viewed-x-also-viewed", _SHOP, _not_bought, needs_item=True),
     UseCase("aws-ecomm-recommended-for-you", _SHOP, _personal),
     UseCase("aws-vod-because-you-watched-x", _VIDEO, _related, needs_item=True),
     UseCase("aws-vod-more-like-x", _VIDEO, _related, needs_item=True),
