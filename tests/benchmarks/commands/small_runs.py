@@ -1,4 +1,7 @@
-"""Every benchmark command runs to its end on a very small scale, so that none stops working unnoticed."""
+"""Small runs of the benchmark commands: what they read, their options, and what must come of them.
+
+A test module for each group: tests of a module run one after another, and together they take minutes.
+"""
 
 import gzip
 import importlib
@@ -8,27 +11,13 @@ import random
 import re
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
 
-import benchmarks
 from benchmarks import nats
 from benchmarks.postgresql import programs
 
-ROOT = Path(benchmarks.__file__).parent
 DAY = 86_400
-#: Started by other commands, not by people; rectools_sasrec wants an environment with PyTorch, which is gigabytes.
-PARTS = {
-    "benchmarks.echo",
-    "benchmarks.empty_app",
-    "benchmarks.faults.crash_campaign",
-    "benchmarks.faults.forked_services",
-    "benchmarks.load.clients",
-    "benchmarks.planted",
-    "benchmarks.put_clients",
-    "benchmarks.quality.rectools_sasrec",
-}
 
 
 def chains(users=40, items=20, length=12):
@@ -98,94 +87,7 @@ TRACING = {"benchmarks.faults.crash_points"}
 STREAMING = {"benchmarks.log_move"}
 EPOCH = ("--set", "epochs=1")
 #: Of each command: what makes its data, if it wants any, and its options beside.
-COMMANDS = {
-    "benchmarks.by_hand": (
-        None,
-        (
-            *("--data", "200", "--planted-users", "80", "--epochs", "1", "--processes", "1", "--recall-users", "8"),
-            *("--rounds", "1", "--users", "4", "--repeats", "20", "--lanes", "2", "--factors", "8"),
-        ),
-    ),
-    "benchmarks.compaction": (None, ("--files", "6", "--rows", "10")),
-    "benchmarks.control_plane": (None, ("--rounds", "1", "--calls", "8", "--clients", "1", "2")),
-    "benchmarks.event_to_effect": (None, ("--events", "2", "--epochs", "1")),
-    "benchmarks.events": (
-        None,
-        (
-            *("--rounds", "1", "--calls", "20", "--clients", "4", "--visible", "--seconds", "0.5"),
-            *("--calls-of", "PutEvents", "PutItems", "PutUsers"),
-        ),
-    ),
-    "benchmarks.exports": (None, ("--rows", "3000")),
-    "benchmarks.faults.changes": (
-        None,
-        ("--only", "1", "5", "--clients", "1", "--away-seconds", "0.2", "--seconds", "0.2"),
-    ),
-    "benchmarks.faults.connections": (
-        None,
-        ("--connections", "20", "--bodies", "2", "--clients", "2", "5", "--seconds", "0.3"),
-    ),
-    "benchmarks.faults.control_plane_away": (
-        None,
-        ("--clients", "2", "--seconds", "0.5", "--away-seconds", "0.5", "--pause-seconds", "0.05"),
-    ),
-    "benchmarks.faults.crash_points": (None, ("--every", "31")),
-    "benchmarks.faults.idle_callers": (None, ("--callers", "3", "--seconds", "0.1")),
-    "benchmarks.faults.kills": (None, ("--kills", "8")),
-    "benchmarks.faults.outage": (None, ("--workers", "1", "--clients", "1", "--seconds", "2")),
-    "benchmarks.features": (None, ("--items", "2000", "--users", "3000")),
-    "benchmarks.filters": (None, ("--items", "1000", "--repeats", "2")),
-    "benchmarks.new_items": (None, ("--items", "500", "--new", "10", "2000", "--repeats", "2")),
-    "benchmarks.gateway": (None, ("--rounds", "1", "--calls", "50", "--connections", "2", "--processes", "1")),
-    "benchmarks.gateway_steps": (None, ("--calls", "20", "--repeats", "2", "--connections", "2")),
-    "benchmarks.imports": (None, ("--rows", "1000", "2000", "--repeated", "0.1")),
-    "benchmarks.index": (None, ("--sizes", "300", "4100", "--queries", "20")),
-    "benchmarks.load.open_loop": (
-        None,
-        ("--echo", "--workers", "1", "--seconds", "0.5", "--shares", "0.3", "--in-progress", "4", "--connections", "1"),
-    ),
-    "benchmarks.load.visitors": (None, ("--echo", "--workers", "1", "--visitors", "4", "--seconds", "1")),
-    "benchmarks.log_move": (None, ("--records", "2000")),
-    "benchmarks.quality.auto_ml": (
-        lambda folder: table(folder, users=100),
-        ("--recipes", "aws-popularity-count", "tailorbird-ials"),
-    ),
-    "benchmarks.quality.cold_items": (described_items, ()),
-    "benchmarks.quality.item_to_item": (split, ()),
-    "benchmarks.quality.leave_one_out": (sequences, ("--seeds", "1", *EPOCH)),
-    "benchmarks.quality.personalize_split": (table, ("--draws", "1", *EPOCH)),
-    "benchmarks.quality.segments": (table, ("--hidden-dimension", "32")),
-    "benchmarks.quality.sessions": (table, ("--seeds", "1", *EPOCH)),
-    "benchmarks.quality.strong_generalisation": (ratings, ()),
-    "benchmarks.quality.training_speed": (sequences, ("--width", "8")),
-    "benchmarks.quality.trending": (table, ()),
-    "benchmarks.quality.user_columns": (
-        described_users,
-        ("--categories", "gender", "--seeds", "1", "--known", "0", "--set", "epochs=1", "validation_targets=10"),
-    ),
-    "benchmarks.request_steps": (
-        None,
-        (
-            "--items",
-            "300",
-            "10000",
-            "--users",
-            "4",
-            "--snapshot-users",
-            "20",
-            "--events",
-            "12",
-            "--repeats",
-            "1",
-        ),
-    ),
-    "benchmarks.scale": (
-        None,
-        (
-            *("--items", "400", "--users", "200", "--workers", "1", "--rounds", "1"),
-            *("--users-of-round", "4", "--repeats", "20", "--lanes", "2"),
-        ),
-    ),
+SERVING = {
     "benchmarks.serving": (
         None,
         (
@@ -203,7 +105,107 @@ COMMANDS = {
             "1",
         ),
     ),
+    "benchmarks.features": (None, ("--items", "2000", "--users", "3000")),
 }
+SCALE = {
+    "benchmarks.scale": (
+        None,
+        (
+            *("--items", "400", "--users", "200", "--workers", "1", "--rounds", "1"),
+            *("--users-of-round", "4", "--repeats", "20", "--lanes", "2"),
+        ),
+    ),
+    "benchmarks.request_steps": (
+        None,
+        (
+            "--items",
+            "300",
+            "10000",
+            "--users",
+            "4",
+            "--snapshot-users",
+            "20",
+            "--events",
+            "12",
+            "--repeats",
+            "1",
+        ),
+    ),
+    "benchmarks.index": (None, ("--sizes", "300", "4100", "--queries", "20")),
+    "benchmarks.filters": (None, ("--items", "1000", "--repeats", "2")),
+    "benchmarks.new_items": (None, ("--items", "500", "--new", "10", "2000", "--repeats", "2")),
+}
+COMPARED = {
+    "benchmarks.by_hand": (
+        None,
+        (
+            *("--data", "200", "--planted-users", "80", "--epochs", "1", "--processes", "1", "--recall-users", "8"),
+            *("--rounds", "1", "--users", "4", "--repeats", "20", "--lanes", "2", "--factors", "8"),
+        ),
+    ),
+    "benchmarks.gateway": (None, ("--rounds", "1", "--calls", "50", "--connections", "2", "--processes", "1")),
+    "benchmarks.gateway_steps": (None, ("--calls", "20", "--repeats", "2", "--connections", "2")),
+}
+LOAD = {
+    "benchmarks.load.open_loop": (
+        None,
+        ("--echo", "--workers", "1", "--seconds", "0.5", "--shares", "0.3", "--in-progress", "4", "--connections", "1"),
+    ),
+    "benchmarks.load.visitors": (None, ("--echo", "--workers", "1", "--visitors", "4", "--seconds", "1")),
+}
+FAULTS = {
+    "benchmarks.faults.changes": (
+        None,
+        ("--only", "1", "5", "--clients", "1", "--away-seconds", "0.2", "--seconds", "0.2"),
+    ),
+    "benchmarks.faults.connections": (
+        None,
+        ("--connections", "20", "--bodies", "2", "--clients", "2", "5", "--seconds", "0.3"),
+    ),
+    "benchmarks.faults.control_plane_away": (
+        None,
+        ("--clients", "2", "--seconds", "0.5", "--away-seconds", "0.5", "--pause-seconds", "0.05"),
+    ),
+    "benchmarks.faults.crash_points": (None, ("--every", "31")),
+    "benchmarks.faults.idle_callers": (None, ("--callers", "3", "--seconds", "0.1")),
+    "benchmarks.faults.kills": (None, ("--kills", "8")),
+    "benchmarks.faults.outage": (None, ("--workers", "1", "--clients", "1", "--seconds", "2")),
+}
+QUALITY = {
+    "benchmarks.quality.auto_ml": (
+        lambda folder: table(folder, users=100),
+        ("--recipes", "aws-popularity-count", "tailorbird-ials"),
+    ),
+    "benchmarks.quality.cold_items": (described_items, ()),
+    "benchmarks.quality.item_to_item": (split, ()),
+    "benchmarks.quality.leave_one_out": (sequences, ("--seeds", "1", *EPOCH)),
+    "benchmarks.quality.personalize_split": (table, ("--draws", "1", *EPOCH)),
+    "benchmarks.quality.segments": (table, ("--hidden-dimension", "32")),
+    "benchmarks.quality.sessions": (table, ("--seeds", "1", *EPOCH)),
+    "benchmarks.quality.strong_generalisation": (ratings, ()),
+    "benchmarks.quality.training_speed": (sequences, ("--width", "8")),
+    "benchmarks.quality.trending": (table, ()),
+    "benchmarks.quality.user_columns": (
+        described_users,
+        ("--categories", "gender", "--seeds", "1", "--known", "0", "--set", "epochs=1", "validation_targets=10"),
+    ),
+}
+DATA = {
+    "benchmarks.compaction": (None, ("--files", "6", "--rows", "10")),
+    "benchmarks.control_plane": (None, ("--rounds", "1", "--calls", "8", "--clients", "1", "2")),
+    "benchmarks.event_to_effect": (None, ("--events", "2", "--epochs", "1")),
+    "benchmarks.events": (
+        None,
+        (
+            *("--rounds", "1", "--calls", "20", "--clients", "4", "--visible", "--seconds", "0.5"),
+            *("--calls-of", "PutEvents", "PutItems", "PutUsers"),
+        ),
+    ),
+    "benchmarks.exports": (None, ("--rows", "3000")),
+    "benchmarks.imports": (None, ("--rows", "1000", "2000", "--repeated", "0.1")),
+    "benchmarks.log_move": (None, ("--records", "2000")),
+}
+COMMANDS = SERVING | SCALE | COMPARED | LOAD | FAULTS | QUALITY | DATA
 
 
 def run(name, *arguments, monkeypatch):
@@ -211,34 +213,26 @@ def run(name, *arguments, monkeypatch):
     importlib.import_module(name).main()
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_command_prints_a_table_and_writes_its_figures(name, tmp_path, monkeypatch, capsys):
-    if name in PRESSING and shutil.which("h2load") is None and "CI" not in os.environ:
+def skip_without_its_programs(name):
+    """Skip where a program is missing that a command starts, but not in CI, which installs all."""
+    if "CI" in os.environ:
+        return
+    if name in PRESSING and shutil.which("h2load") is None:
         pytest.skip("h2load (nghttp2-client) is not installed")
-    if name in STORING and programs() is None and "CI" not in os.environ:
+    if name in STORING and programs() is None:
         pytest.skip("PostgreSQL is not installed")
-    if name in TRACING and shutil.which("strace") is None and "CI" not in os.environ:
+    if name in TRACING and shutil.which("strace") is None:
         pytest.skip("strace is not installed")
-    if name in STREAMING and nats.program() is None and "CI" not in os.environ:
+    if name in STREAMING and nats.program() is None:
         pytest.skip("nats-server is not installed")
+
+
+def check_small_run(name, folder, *, monkeypatch, capsys):
+    """Run a command on its small scale: it prints a table and writes its figures."""
+    skip_without_its_programs(name)
     make, options = COMMANDS[name]
-    data = () if make is None else (make(tmp_path),)
-    output = tmp_path / "figures.json"
+    data = () if make is None else (make(folder),)
+    output = folder / "figures.json"
     run(name, *data, *options, "--output", output, monkeypatch=monkeypatch)
     assert re.search(r"^\| .* \|$", capsys.readouterr().out, re.MULTILINE)
     assert json.loads(output.read_text())
-
-
-@pytest.mark.parametrize("protocol", ["item-to-item"])
-def test_protocols_run_by_their_names(protocol, tmp_path, monkeypatch, capsys):
-    run("benchmarks.quality.__main__", protocol, split(tmp_path), monkeypatch=monkeypatch)
-    assert "aws-similar-items" in capsys.readouterr().out
-
-
-def test_every_command_has_a_small_run():
-    guarded = {
-        ".".join(("benchmarks", *path.relative_to(ROOT).with_suffix("").parts))
-        for path in ROOT.rglob("*.py")
-        if '\nif __name__ == "__main__":\n' in path.read_text()
-    }
-    assert guarded - PARTS - {"benchmarks.quality.__main__"} == set(COMMANDS)

@@ -1,0 +1,10 @@
+"""Benchmark commands on what callers, attackers and outages do run to their ends on a very small scale."""
+
+import pytest
+
+from tests.benchmarks.commands.small_runs import FAULTS, check_small_run
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_command_prints_a_table_and_writes_its_figures(name, tmp_path, monkeypatch, capsys):
+    check_small_run(name, tmp_path, monkeypatch=monkeypatch, capsys=capsys)

@@ -1,0 +1,10 @@
+"""Benchmark commands that go through sizes of catalogues run to their ends on a very small scale."""
+
+import pytest
+
+from tests.benchmarks.commands.small_runs import SCALE, check_small_run
+
+
+@pytest.mark.parametrize("name", SCALE)
+def test_the_command_prints_a_table_and_writes_its_figures(name, tmp_path, monkeypatch, capsys):
+    check_small_run(name, tmp_path, monkeypatch=monkeypatch, capsys=capsys)
