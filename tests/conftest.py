@@ -1,10 +1,14 @@
 """What holds for all tests."""
 
 import os
+import sys
 import tempfile
 
 
 def pytest_configure(config):
+    # Some machines ask for no compiled modules. Hundreds of processes would then compile all of ours, each anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     # Trainings of tests are so short that most of their time is compiling. It takes half of it where nothing is
     # optimised, and trainings in processes of their own need not do it again.
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
