@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,9 +15,8 @@ from recipes.data.histories import History
 __all__ = ["EventRule", "RecentEvent", "RecentHistory", "newer_events", "to_history"]
 
 
-@dataclass(frozen=True, slots=True)
-class RecentEvent:
-    """One acknowledged event of a user with an item.
+class RecentEvent(NamedTuple):
+    """One acknowledged event of a user with an item; a tuple, as a request may read hundreds of them.
 
     Attributes:
         offset: From which place of the log on it counts for the user; for an event before log-in that is the place of
@@ -52,8 +51,8 @@ class RecentHistory(Protocol):
     def lineage(self) -> Lineage:
         """The epochs of the log whose offsets these are."""
 
-    def events(self) -> list[RecentEvent]:
-        """Return the events in the order of their arrival."""
+    def events(self) -> Sequence[RecentEvent]:
+        """Return the events in the order of their arrival; calling it again costs nothing."""
 
     def up_to(self, position: Position) -> RecentHistory | None:
         """Return the history as it was at a position of the log, as far as it is kept; None for no events."""

@@ -3,8 +3,8 @@
 What is left to be scored has, for certain or nearly so, the best that may be returned, and few others. The cheapest
 way is taken: few candidates are scored as they are; others are searched for with the index, or, where a filter chose
 them, with the scan, which is exact. Where hardly anything is left out, it is asked for so many items more; else the
-scan takes only what may be returned. Where there is no scan, or the index finds too few, all items are scored, which is
-exact too.
+scan takes only what may be returned. Where there is no scan, or the index finds too few, there is no shortlist:
+all items are scored, each once, which is exact too.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ from typing import Final
 import numpy as np
 
 from inference.run import SHARED, PipelineRun
-from inference.stages.score import score_all
 from recipes.data.histories import ItemIndexes
 from recipes.retrieval.interface import Nearest
-from recipes.retrieval.top_k import top_k
 
 __all__ = ["Retrieve", "retrieve"]
 
@@ -50,11 +48,8 @@ class Retrieve:
             run.shortlist = candidates.items(n_items)
             return
         excluded = n_items - count
-        shortlist = self._search(run, excluded=excluded, n_items=n_items)
-        if shortlist is None:
-            shortlist = _best_of_all(run, n_items)
-            run.exact = True
-        run.shortlist = shortlist
+        run.shortlist = self._search(run, excluded=excluded, n_items=n_items)
+        run.exact = run.exact or run.shortlist is None
 
     def _search(self, run: PipelineRun, *, excluded: int, n_items: int) -> ItemIndexes | None:
         """Search for the best, the items of deltas beside them; None where all items have to be scored.
@@ -109,17 +104,3 @@ def _with_deltas(run: PipelineRun, nearest: Nearest) -> ItemIndexes:
     differs[:1] = True
     np.not_equal(items[1:], items[:-1], out=differs[1:])
     return items[differs]
-
-
-def _best_of_all(run: PipelineRun, n_items: int) -> ItemIndexes:
-    """Score everything and return the best that may be returned, as many as are looked at: int32, ascending."""
-    scores, depth = score_all(run.model.scorer.item_vectors, run.state), max(run.limit, SHARED)
-    if run.bonus is not None:
-        run.bonus.add_to(scores)
-    if run.candidates.restricts:
-        allowed = run.candidates.mask(n_items)
-        scores[~allowed] = -np.inf
-        depth = min(depth, int(np.count_nonzero(allowed)))
-    best = top_k(scores, depth)
-    best.sort()
-    return best

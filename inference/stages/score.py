@@ -17,13 +17,19 @@ __all__ = ["recommended_actions", "score", "score_actions", "score_all"]
 
 
 def score(run: PipelineRun) -> None:
-    """Score the items of the shortlist, each to the same bits whatever else is in it and whichever way it was found."""
-    shortlist = run.shortlist
-    assert shortlist is not None, "retrieval comes first"
-    scores = inner_products(run.model.scorer.item_vectors, shortlist, run.state.embedding)
-    add_in_shortlist(scores, shortlist, run.state.score_deltas.items, run.state.score_deltas.values)
-    if run.bonus is not None:
-        scores += run.bonus.of(shortlist)
+    """Score the items of the shortlist, or all, each to the same bits whatever else is scored and whatever found it."""
+    item_vectors, shortlist, deltas = run.model.scorer.item_vectors, run.shortlist, run.state.score_deltas
+    if shortlist is None:
+        # By the same loop as a shortlist: a matrix product gives other bits.
+        scores = inner_products(item_vectors, np.arange(len(item_vectors), dtype=np.int32), run.state.embedding)
+        add_deltas(scores, deltas)
+        if run.bonus is not None:
+            run.bonus.add_to(scores)
+    else:
+        scores = inner_products(item_vectors, shortlist, run.state.embedding)
+        add_in_shortlist(scores, shortlist, deltas.items, deltas.values)
+        if run.bonus is not None:
+            scores += run.bonus.of(shortlist)
     run.scores = scores
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,7 @@ from common.filters import CompiledFilter, Dataset, Filter, RequestContext, Rows
 from common.filters.expression import Scalar
 from common.telemetry import span
 from inference.candidates import ItemList
+from inference.recent_events import RecentHistory
 from recipes.data.histories import ItemIndexes
 from runtime_service.domain.filters import EventWindow, FilterChoice, check_filter, unknown_filter
 from runtime_service.features.filter_table import FilterTable, Passing
@@ -42,6 +43,8 @@ class Situation:
         user_id: Empty for nobody.
         item_id: The current item; empty for none.
         listed: Items that the caller names; None for none.
+        recent: By type of dataset the user's recent events that filters have looked up: the rest of the request reads
+            the same, and each is parsed once.
     """
 
     deployment: Deployment
@@ -49,6 +52,7 @@ class Situation:
     user_id: str = ""
     item_id: str = ""
     listed: ItemList | None = None
+    recent: dict[str, RecentHistory | None] = field(default_factory=dict)
 
 
 class RequestFilters:
@@ -108,16 +112,17 @@ class RequestFilters:
         removed = compiled.removed(context)
         return Passing(table, part, chosen=compiled.rows(context)) if removed is None else Passing(table, part, removed)
 
-    def left_out(self, deployment: Deployment, user_id: str) -> ItemIndexes:
+    def left_out(self, situation: Situation) -> ItemIndexes:
         """Return the items that the recipe itself leaves out of what a user gets: int32 [k], ascending.
 
         Personalize's automatic filters of use cases: what the user has bought, or watched.
         """
+        deployment, user_id = situation.deployment, situation.user_id
         event_type = deployment.model.recipe.left_out_event_type
         if event_type is None or not user_id:
             return _NO_ITEMS
         types = frozenset({event_key(Dataset.INTERACTIONS, event_type)})
-        used = self._events.find(deployment, user_id, target=Target.ITEM, types=types)
+        used = self._events.find(deployment, user_id, target=Target.ITEM, types=types, seen=situation.recent)
         newer = [deployment.model.item_indexes(set(ids)) for ids in used.ids.values()]
         items = np.unique(np.concatenate([_NO_ITEMS, *used.items.values(), *newer]))
         return items[items >= 0]
@@ -138,7 +143,11 @@ class RequestFilters:
         events: Mapping[str, Rows] = {}
         if compiled.event_types != frozenset():
             used = self._events.find(
-                situation.deployment, situation.user_id, target=situation.target, types=compiled.event_types
+                situation.deployment,
+                situation.user_id,
+                target=situation.target,
+                types=compiled.event_types,
+                seen=situation.recent,
             )
             spares = table.spares(() if situation.listed is None else situation.listed.unknown_ids)
             events = table.events(used, spares=spares)

@@ -8,7 +8,7 @@ from typing import Final
 
 from common.filters import Dataset, Target, event_key
 from inference.past_events import PastEvents
-from inference.recent_events import RecentEvent
+from inference.recent_events import RecentEvent, RecentHistory
 from recipes.data.histories import ItemIndexes
 from runtime_service.domain.filters import EventWindow
 from runtime_service.history import HistoryReader
@@ -47,7 +47,15 @@ class UserEvents:
         self._histories = histories
         self._window = window
 
-    def find(self, deployment: Deployment, user_id: str, *, target: Target, types: frozenset[str] | None) -> UsedItems:
+    def find(
+        self,
+        deployment: Deployment,
+        user_id: str,
+        *,
+        target: Target,
+        types: frozenset[str] | None,
+        seen: dict[str, RecentHistory | None] | None = None,
+    ) -> UsedItems:
         """Return what a user had to do with.
 
         Args:
@@ -55,12 +63,18 @@ class UserEvents:
             user_id: The user, known or not.
             target: Whether items or actions are asked for.
             types: The types of events to return, as `event_key` writes them; None for all.
+            seen: By type of dataset the recent events of this user that the request has looked up already, if it has;
+                those that are looked up here are put in.
         """
         model, dataset = deployment.model, _DATASETS[target]
         past, window = (
             (model.past, self._window.items) if target is Target.ITEM else (model.past_actions, self._window.actions)
         )
-        recent = self._histories.find(deployment.assignment.dataset_group_arn, user_id, dataset_type=dataset.upper())
+        name, seen = dataset.upper(), {} if seen is None else seen
+        if name not in seen:
+            group = deployment.assignment.dataset_group_arn
+            seen[name] = self._histories.find(group, user_id, dataset_type=name)
+        recent = seen[name]
         by_type: dict[str, list[RecentEvent]] = {}
         contained = 0
         if recent is not None:
@@ -80,10 +94,15 @@ def _by_type(
     events: Iterable[RecentEvent], dataset: Dataset, types: frozenset[str] | None
 ) -> dict[str, list[RecentEvent]]:
     by_type: dict[str, list[RecentEvent]] = {}
+    #: By type as it was sent; None of those that do not count. There are few, so each is compared once.
+    lists: dict[str, list[RecentEvent] | None] = {}
     for event in events:
-        key = event_key(dataset, event.event_type)
-        if types is None or key in types:
-            by_type.setdefault(key, []).append(event)
+        event_type = event.event_type
+        if event_type not in lists:
+            key = event_key(dataset, event_type)
+            lists[event_type] = by_type.setdefault(key, []) if types is None or key in types else None
+        if (of_type := lists[event_type]) is not None:
+            of_type.append(event)
     return by_type
 
 

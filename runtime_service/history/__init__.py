@@ -16,6 +16,8 @@ from common.positions import Lineage, Position
 from inference.recent_events import RecentHistory
 
 __all__ = [
+    "ACTION_INTERACTIONS",
+    "INTERACTIONS",
     "BucketCounts",
     "HistoryEvent",
     "HistoryReader",
@@ -26,8 +28,9 @@ __all__ = [
     "PutsMark",
 ]
 
-#: The type of dataset that histories of items are made from.
+#: The types of datasets that histories of items and of actions are made from.
 INTERACTIONS: Final = "INTERACTIONS"
+ACTION_INTERACTIONS: Final = "ACTION_INTERACTIONS"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from inference.recent_events import RecentEvent
 from runtime_service.history import HistoryEvent
@@ -53,7 +52,7 @@ class Changes:
     def _move(self, session: bytes, user: bytes, offset: int) -> None:
         """Move a session's events to its user; they get the offset of the event that tied the two."""
         for event in self._history(session):
-            self._append(user, replace(event, offset=offset))
+            self._append(user, event._replace(offset=offset))
         self.histories[session] = []
 
     def _append(self, history_key: bytes, event: RecentEvent) -> bool:
@@ -68,5 +67,5 @@ class Changes:
         history = self.histories.get(history_key)
         if history is None:
             payload = self._read(history_key)
-            history = self.histories[history_key] = [] if payload is None else StoredHistory(payload).events()
+            history = self.histories[history_key] = [] if payload is None else list(StoredHistory(payload).events())
         return history

@@ -7,8 +7,8 @@ has the offsets of the newest events that showed it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -39,10 +39,11 @@ _MAX_OFFSETS = 256
 
 @dataclass(frozen=True, slots=True)
 class StoredHistory:
-    """A history as it is stored; `events` parses it."""
+    """A history as it is stored; `events` parses it, once."""
 
     payload: bytes
     lineage: Lineage = _LEGACY
+    _parsed: list[RecentEvent] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def last_offset(self) -> int:
@@ -54,17 +55,11 @@ class StoredHistory:
         """Bytes that are kept."""
         return len(self.payload)
 
-    def events(self) -> list[RecentEvent]:
+    def events(self) -> Sequence[RecentEvent]:
         """Return the events in the order of their arrival."""
-        payload, position, events = self.payload, _HEAD.size, []
-        while position < len(payload):
-            offset, millis, fingerprint, value, type_bytes, item_bytes = _EVENT.unpack_from(payload, position)
-            text = position + _EVENT.size
-            position = text + type_bytes + item_bytes
-            event_type = payload[text : text + type_bytes].decode()
-            item_id = payload[text + type_bytes : position].decode()
-            events.append(RecentEvent(offset, millis, event_type, item_id, fingerprint, value))
-        return events
+        if not self._parsed:
+            self._parsed.extend(_parse(self.payload))
+        return self._parsed
 
     def up_to(self, position: Position) -> StoredHistory | None:
         """Return the history as it was at a position of the log, as far as it is kept; None for no events."""
@@ -73,6 +68,18 @@ class StoredHistory:
             return self
         events = [event for event in self.events() if event.offset <= last]
         return StoredHistory(encode(events), self.lineage) if events else None
+
+
+def _parse(payload: bytes) -> Iterator[RecentEvent]:
+    unpack, head, position = _EVENT.unpack_from, _EVENT.size, _HEAD.size
+    while position < len(payload):
+        offset, millis, fingerprint, value, type_bytes, item_bytes = unpack(payload, position)
+        text = position + head
+        item = text + type_bytes
+        position = item + item_bytes
+        yield RecentEvent(
+            offset, millis, payload[text:item].decode(), payload[item:position].decode(), fingerprint, value
+        )
 
 
 def last_offset(payload: bytes) -> int:

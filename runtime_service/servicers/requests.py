@@ -41,7 +41,7 @@ from runtime_service.domain.requests import (
 from runtime_service.features.filter_table import Passing
 from runtime_service.features.request_filters import RequestFilters, Situation
 from runtime_service.features.updater import FeatureUpdater
-from runtime_service.history import HistoryReader
+from runtime_service.history import ACTION_INTERACTIONS, INTERACTIONS, HistoryReader
 from runtime_service.serving.deployments import Deployment, DeploymentTable
 
 __all__ = ["ReadRequest", "Request", "RequestReader"]
@@ -139,6 +139,7 @@ class RequestReader:
             situation = Situation(deployment, Target.ACTION, user_id)
             passing[choice.arn] = await self._filters.passing(choice, situation)
             query.candidates = passing[choice.arn].candidates()
+            query.recent_actions = situation.recent.get(ACTION_INTERACTIONS)
         return ReadRequest(query, passing)
 
     async def ranking(
@@ -149,14 +150,15 @@ class RequestReader:
         item_ids = check_items(request.input_list, most=MAX_RESULTS_WITH_METADATA if columns else MAX_RANKED)
         user_id = check_user(request.user_id, required=pipeline.needs_user)
         listed = ItemList.of_ids(item_ids, pipeline.model.items, new=pipeline.model.new_items.described_index)
+        situation = Situation(deployment, Target.ITEM, user_id, listed=listed)
         passing: dict[str, Passing] = {}
         if (choice := FilterChoice.of(request.filter_arn, request.filter_values)) is not None:
-            situation = Situation(deployment, Target.ITEM, user_id, listed=listed)
             passing[choice.arn] = await self._filters.passing(choice, situation)
             listed = self._filters.keep(passing[choice.arn], situation)
         query = RecommendationRequest(
             len(item_ids),
             user_id=user_id,
+            recent=situation.recent.get(INTERACTIONS),
             context=_context(request.context, pipeline),
             candidates=listed,
             columns=columns,
@@ -184,10 +186,11 @@ class RequestReader:
         if (choice := FilterChoice.of(request.filter_arn, request.filter_values)) is not None:
             passing[choice.arn] = await self._filters.passing(choice, situation)
             query.candidates = passing[choice.arn].candidates()
-        left_out = self._filters.left_out(deployment, query.user_id)
+        left_out = self._filters.left_out(situation)
         query.candidates = query.candidates.without(left_out)
         if request.promotions:
             query.promotion = await self._promotion(request.promotions, situation, left_out=left_out)
+        query.recent = situation.recent.get(INTERACTIONS)
         return ReadRequest(query, passing)
 
     async def _promotion(

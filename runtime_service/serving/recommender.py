@@ -7,7 +7,7 @@ from common.telemetry import span
 from inference.request import RecommendationRequest
 from inference.result import ScoredItems
 from inference.run import PipelineRun
-from runtime_service.history import HistoryReader
+from runtime_service.history import ACTION_INTERACTIONS, HistoryReader
 from runtime_service.serving.deployments import Deployment
 
 __all__ = ["Recommender"]
@@ -30,7 +30,8 @@ class Recommender:
 
         Args:
             deployment: What answers.
-            request: Its recent events and its trend are filled in here, where the recipe reads any.
+            request: Its trend, and its recent events where nobody has read them yet, are filled in here, if the recipe
+                reads any.
             recommendation_id: Of the answer; events that refer to it count what it lets users explore.
         """
         if request.limit:
@@ -62,7 +63,7 @@ class Recommender:
         group = deployment.assignment.dataset_group_arn
         if deployment.trending_list is not None:
             request.trend = await deployment.trending_list.current(self._histories)
-        elif deployment.pipeline.needs_user:
+        elif deployment.pipeline.needs_user and request.recent is None:
             request.recent = self._histories.find(group, request.user_id)
-        if deployment.model.action_ids:
-            request.recent_actions = self._histories.find(group, request.user_id, dataset_type="ACTION_INTERACTIONS")
+        if deployment.model.action_ids and request.recent_actions is None:
+            request.recent_actions = self._histories.find(group, request.user_id, dataset_type=ACTION_INTERACTIONS)

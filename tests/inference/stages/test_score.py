@@ -1,4 +1,4 @@
-"""Scores of trends and of actions, restricted or not; those of items are tested with the filter that reads them."""
+"""Scores: of items by either way, of trends and of actions; which of them are kept is tested with the filter."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from inference.candidates import Bitmap
 from inference.model import ModelLoader
 from inference.pipelines import Pipeline
 from inference.request import RecommendationRequest, Trend
+from inference.stages.score import score
+from inference.user_state import UserState
+from recipes.components.exploration import Bonus
+from recipes.ports import ScoreDelta
+from tests.inference.runs import make_run
 from tests.runtime_service.world import N_ITEMS, fit, item, local_store, publish, user
 
 RISING = np.arange(N_ITEMS + 1, dtype=np.float32)
@@ -69,3 +74,20 @@ def test_actions_that_may_not_be_returned_are_left_out(shelf, tmp_path):
     assert everything.item_ids[0] == "lower"
     assert list(restricted.item_ids) == ["upper", "never"]
     assert restricted.scores[0] == everything.scores[everything.item_ids.index("upper")]
+
+
+def test_an_item_has_the_same_bits_whether_all_are_scored_or_some():
+    random = np.random.default_rng(5)
+    chosen = random.choice(300, 60, replace=False).astype(np.int32)
+    deltas = ScoreDelta(chosen[:40], random.standard_normal(40).astype(np.float32))
+    lifted = np.sort(chosen[20:])
+    vectors, query = (random.standard_normal(shape).astype(np.float32) for shape in ((300, 23), 23))
+    run = make_run(vectors, UserState(query, deltas))
+    run.bonus = Bonus(lifted, random.standard_normal(len(lifted)).astype(np.float32), lifted)
+
+    score(run)
+    every = run.scores
+    run.shortlist = np.sort(random.choice(300, 110, replace=False)).astype(np.int32)
+    score(run)
+
+    assert run.scores.tobytes() == every[run.shortlist].tobytes()

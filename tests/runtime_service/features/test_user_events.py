@@ -132,3 +132,20 @@ def test_a_window_reads_the_newest_events_of_each_type(runtime, names):
         deployment, user(5), target=Target.ITEM, types=frozenset({"watch"})
     )
     assert (events.items["watch"].tolist(), events.ids["watch"]) == ([], [item(4), item(6)])
+
+
+def test_what_one_request_reads_of_a_user_is_looked_up_once(runtime, names):
+    deployment = runtime.deployments.find(campaign(names["personal"]))
+    runtime.send(GROUP, user(6), item(2), "Watch")
+    events, seen = UserEvents(SharedReader(runtime.writer), EventWindow()), {}
+
+    def used():
+        types = frozenset({"watch"})
+        return events.find(deployment, user(6), target=Target.ITEM, types=types, seen=seen).ids["watch"]
+
+    before, history = used(), seen["INTERACTIONS"]
+    runtime.send(GROUP, user(6), item(4), "Watch")
+
+    assert (used(), seen["INTERACTIONS"]) == (before, history)
+    seen.clear()
+    assert used() == [*before, item(4)]

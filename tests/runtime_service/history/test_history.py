@@ -414,6 +414,12 @@ def test_values_of_events_are_kept_and_none_stays_none():
     assert math.isnan(second.value)
 
 
+def test_a_history_is_parsed_once():
+    history = StoredHistory(encode([RecentEvent(1, 5, "rate", "i", 7)]))
+
+    assert history.events() is history.events()
+
+
 def test_full_disk_stores_nothing_of_a_page_and_the_next_attempt_stores_it(writer):
     writer.append([event(1)], next_offset=2)
     page = [event(offset, user=f"u{offset}", item="i" * 100) for offset in range(2, 3002)]
