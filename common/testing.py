@@ -29,7 +29,7 @@ from common.telemetry import NO_CALLS, CallObserver
 __all__ = ["Keys", "Loop", "Serving", "loop_in_thread", "make_keys", "serving", "wait_until"]
 
 T = TypeVar("T")
-_PATIENCE_SECONDS: Final = 30.0
+_PATIENCE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def serving(
             loop.run(server.stop(grace=0.5))
 
 
-def wait_until(condition: Callable[[], T], *, seconds: float = 20.0, every: float = 0.02) -> T:
+def wait_until(condition: Callable[[], T], *, seconds: float = 60.0, every: float = 0.02) -> T:
     """Return the first true value of `condition`.
 
     Raises:

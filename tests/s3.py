@@ -75,7 +75,7 @@ def s3_server() -> Iterator[S3Server]:
 
 def _responds(endpoint: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{endpoint}/moto-api/", timeout=5):
+        with urllib.request.urlopen(f"{endpoint}/moto-api/", timeout=60):
             return True
     except (URLError, ConnectionError, TimeoutError):
         return False
@@ -96,7 +96,7 @@ def _prepared(endpoint: str) -> S3Server:
     strict = urllib.request.Request(
         f"{endpoint}/moto-api/reset-auth", data=b"0", method="POST", headers={"Content-Type": "text/plain"}
     )
-    with urllib.request.urlopen(strict, timeout=10):
+    with urllib.request.urlopen(strict, timeout=60):
         return S3Server(endpoint, key["AccessKeyId"], key["SecretAccessKey"])
 
 

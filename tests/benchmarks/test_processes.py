@@ -64,7 +64,7 @@ def test_a_process_that_is_never_ready_is_told_and_ended(log):
 
 
 def test_clients_call_side_by_side_and_all_calls_are_over_afterwards():
-    both = threading.Barrier(2, timeout=20)
+    both = threading.Barrier(2, timeout=60)
     begun, ended = [], []
 
     def call():

@@ -45,5 +45,5 @@ def _client(url: str, key: AccessKey) -> Any:
         region_name="eu-west-1",
         aws_access_key_id=key.access_key_id,
         aws_secret_access_key=key.secret_access_key,
-        config=Config(retries={"total_max_attempts": 1}, read_timeout=20, connect_timeout=5),
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=60, connect_timeout=60),
     )

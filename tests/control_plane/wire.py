@@ -39,7 +39,7 @@ class As:
 
     def __getattr__(self, method):
         call = getattr(self._stub, method)
-        return lambda request: call(request, metadata=self._metadata, timeout=20)
+        return lambda request: call(request, metadata=self._metadata, timeout=60)
 
 
 def stubs(channel):

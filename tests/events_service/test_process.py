@@ -91,7 +91,7 @@ def ready(environment):
 def test_process_gets_ready_without_the_control_plane_and_stops_at_sigterm(environment):
     with ready(environment) as process:
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=60)
 
     assert process.returncode == 0
     assert '"event": "stopped"' in log
@@ -108,8 +108,8 @@ def test_stop_ends_the_waits_of_readers_at_once(environment, keys):
             reading.result(timeout=0.5)
 
         process.send_signal(signal.SIGTERM)
-        page = reading.result(timeout=10)
-        process.communicate(timeout=10)
+        page = reading.result(timeout=30)
+        process.communicate(timeout=30)
     opened.close()
 
     assert page.next_offset == 1
@@ -118,7 +118,7 @@ def test_stop_ends_the_waits_of_readers_at_once(environment, keys):
 
 def test_process_that_cannot_start_says_why_in_one_line(environment):
     with ready(environment), run({**environment, "TAILORBIRD_LISTEN": "127.0.0.1:0"}) as second:
-        _, log = second.communicate(timeout=20)
+        _, log = second.communicate(timeout=60)
 
     assert second.returncode == 1
     assert log.startswith("events_service: `data_dir`: got")
@@ -129,7 +129,7 @@ def test_missing_token_stops_the_process_at_the_start(environment):
     environment["TAILORBIRD_TOKEN_FILE"] += ".missing"
 
     with run(environment) as process:
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=60)
 
     assert process.returncode == 1
     assert "`token_file`" in log
@@ -141,7 +141,7 @@ def send_until(stop, stub, tracking_id, name, acknowledged) -> None:
         number += 1
         request = put(an_event(event_id=f"{name}-{number}", sent_at=moment()), tracking_id=tracking_id, session_id=name)
         try:
-            stub.PutEvents(request, timeout=10)
+            stub.PutEvents(request, timeout=60)
         except grpc.RpcError:
             return
         acknowledged.append(f"{name}-{number}")
@@ -185,7 +185,7 @@ def test_events_are_flushed_once_although_the_process_is_killed_again_and_again(
         with ready(environment) as process:
             wait_until(lambda: set(acknowledged) <= set(table.read()[columns.EVENT_ID]), every=0.2)
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
 
     ids = table.read()[columns.EVENT_ID].to_list()
     assert len(ids) == len(set(ids))

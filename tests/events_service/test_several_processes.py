@@ -67,7 +67,7 @@ def send_for_ever(services, token, tracking_id, name, acknowledged, stop) -> Non
             request = put(sent, tracking_id=tracking_id, session_id=name)
             for attempt in range(1000):
                 try:
-                    stubs[(number + attempt) % len(stubs)].PutEvents(request, timeout=5)
+                    stubs[(number + attempt) % len(stubs)].PutEvents(request, timeout=20)
                 except grpc.RpcError:
                     continue
                 acknowledged.append(sent.event_id)

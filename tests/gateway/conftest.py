@@ -108,7 +108,7 @@ class Endpoint:
             region_name="eu-west-1",
             aws_access_key_id=used.access_key_id,
             aws_secret_access_key=used.secret_access_key,
-            config=Config(retries={"total_max_attempts": 1}, read_timeout=10, connect_timeout=5, **options),
+            config=Config(retries={"total_max_attempts": 1}, read_timeout=60, connect_timeout=60, **options),
         )
         if key is None and not options:
             self.clients[service] = made
@@ -158,7 +158,7 @@ def running_gateway(
         yield f"{'https' if tls else 'http'}://127.0.0.1:{server.port}"
     finally:
         server.stop()
-        thread.join(timeout=20)
+        thread.join(timeout=60)
     assert not thread.is_alive()
 
 

@@ -55,7 +55,7 @@ class Runtime:
             answer = RuntimeServiceStub(channel).GetRecommendations(
                 GetRecommendationsRequest(campaign_arn=campaign(name), user_id=user_id, num_results=count),
                 metadata=[("authorization", f"Bearer {self.token}")],
-                timeout=10,
+                timeout=60,
             )
         return [entry.item_id for entry in answer.item_list]
 
@@ -63,7 +63,7 @@ class Runtime:
         """Return what one of the workers says of a part of the runtime."""
         with self._connection() as channel:
             request = health_pb2.HealthCheckRequest(service=name)
-            return health_pb2_grpc.HealthStub(channel).Check(request, timeout=10).status
+            return health_pb2_grpc.HealthStub(channel).Check(request, timeout=60).status
 
     def kill(self, *names: str) -> None:
         """Kill workers, all of them when none is named."""
@@ -82,7 +82,7 @@ class Runtime:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=60)
 
 
 def all_ready(backends, deployment: str) -> bool:
@@ -128,4 +128,4 @@ def running(variables: dict[str, str], backends, folder: Path, *, tls: TlsFiles 
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait(timeout=20)
+            process.wait(timeout=60)

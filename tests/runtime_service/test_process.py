@@ -140,7 +140,7 @@ def test_children_die_with_a_killed_parent(runtime):
     children = runtime.children()
 
     runtime.process.kill()
-    runtime.process.wait(timeout=20)
+    runtime.process.wait(timeout=60)
 
     assert len(children) == WORKERS + 1
     wait_until(lambda: not any(child.is_running() for child in children))

@@ -93,7 +93,7 @@ def proxy(mesh, tmp_path_factory):
     with subprocess.Popen(command, env=environ) as process:
         started = Proxy(address, control)
         try:
-            wait_until(lambda: process.poll() is not None or started.is_ready(), seconds=30)
+            wait_until(lambda: process.poll() is not None or started.is_ready(), seconds=60)
             assert process.poll() is None
             yield started
         finally:
@@ -113,7 +113,7 @@ async def load(mesh, address):
             while not over.is_set():
                 try:
                     answer = await stub.GetRecommendations(
-                        mesh.request, metadata=[("authorization", f"Bearer {mesh.token}")], timeout=20
+                        mesh.request, metadata=[("authorization", f"Bearer {mesh.token}")], timeout=60
                     )
                     outcomes[len(answer.item_list)] += 1
                     await asyncio.sleep(_PAUSE_SECONDS)
@@ -137,9 +137,9 @@ async def restart(mesh, proxy):
         instance.start()
         await asyncio.to_thread(instance.wait_until_ready)
         before = proxy.calls()[f"runtime-{place}"]
-        await asyncio.to_thread(wait_until, proxy.is_ready, seconds=30)
+        await asyncio.to_thread(wait_until, proxy.is_ready, seconds=60)
         await asyncio.to_thread(
-            wait_until, lambda place=place, before=before: proxy.calls()[f"runtime-{place}"] > before, seconds=30
+            wait_until, lambda place=place, before=before: proxy.calls()[f"runtime-{place}"] > before, seconds=60
         )
 
 
@@ -156,12 +156,12 @@ def test_rolling_restart_under_load_fails_no_call(mesh, proxy):
 
 
 def test_a_killed_runtime_costs_at_most_the_calls_that_it_was_at(mesh, proxy):
-    wait_until(proxy.is_ready, seconds=30)
+    wait_until(proxy.is_ready, seconds=60)
 
     async def run():
         async with load(mesh, proxy.address) as outcomes:
             mesh.instances[0].kill()
-            await asyncio.to_thread(wait_until, lambda: proxy.states()["runtime-1"] != "UP", seconds=30)
+            await asyncio.to_thread(wait_until, lambda: proxy.states()["runtime-1"] != "UP", seconds=60)
             mesh.instances[0].start()
             await asyncio.to_thread(wait_until, proxy.is_ready, seconds=60)
         return outcomes

@@ -91,7 +91,7 @@ def test_a_worse_version_is_shown_and_refused(system, journey, capsys):
     # The broken import: trained, measured, told, and not served.
     bring(journey, system, broken(data), "broken")
     worse = journey.train(solution)
-    refused = wait_until(lambda: described().get("latestCampaignUpdate"), seconds=30)
+    refused = wait_until(lambda: described().get("latestCampaignUpdate"), seconds=60)
     assert (refused["solutionVersionArn"], refused["status"]) == (worse, "CREATE FAILED")
     assert refused["failureReason"].startswith(f"refused: {worse} is significantly worse than {first}")
     assert (described()["status"], described()["solutionVersionArn"]) == ("ACTIVE", first)
@@ -112,14 +112,14 @@ def test_a_worse_version_is_shown_and_refused(system, journey, capsys):
     # Mended: compared with the first version, not with the broken one, and followed to.
     bring(journey, system, data, "mended")
     mended = journey.train(solution)
-    wait_until(lambda: described()["solutionVersionArn"] == mended, seconds=30)
+    wait_until(lambda: described()["solutionVersionArn"] == mended, seconds=60)
     (shown,) = json.loads(compared(system, solution, capsys, mended, "--output", "json"))
     comparison = shown["evaluation"]["comparison"]
     assert (comparison["solution_version_arn"], comparison["verdict"]) == (first, "VERDICT_UNDECIDED")
 
     # A person may serve the broken one nevertheless, and the campaign no longer follows.
     personalize.update_campaign(campaignArn=campaign, solutionVersionArn=worse, campaignConfig={})
-    wait_until(lambda: described()["solutionVersionArn"] == worse, seconds=30)
+    wait_until(lambda: described()["solutionVersionArn"] == worse, seconds=60)
 
 
 def test_auto_ml_chooses_a_recipe_and_reports_every_candidate(system, capsys):

@@ -44,12 +44,12 @@ def test_runtimes_and_tables_go_on_where_they_were(tmp_path, environment, world,
             opened = channel(target, token=keys.token("client"))
             for number in numbers:
                 sent = an_event(event_id=f"e{number}", sent_at=moment())
-                EventsServiceStub(opened).PutEvents(put(sent, tracking_id=tracking_id), timeout=20)
+                EventsServiceStub(opened).PutEvents(put(sent, tracking_id=tracking_id), timeout=60)
             opened.close()
             wait_until(lambda: history.appended and history.appended[-1].event_id == f"e{max(numbers)}", seconds=60)
             wait_until(lambda: not rows or table.read().height >= rows, seconds=60)
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
 
     def move(place):
         arguments = ["log", "move", place, "--events-dir", environment["TAILORBIRD_DATA_DIR"]]

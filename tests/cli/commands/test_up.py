@@ -132,7 +132,7 @@ def test_a_process_that_hangs_comes_back(tmp_path):
 
 
 def serves(running):
-    with suppress(OSError), urlopen(f"{running.ports.endpoint}/health", timeout=5) as response:
+    with suppress(OSError), urlopen(f"{running.ports.endpoint}/health", timeout=20) as response:
         return response.status == 200
 
 

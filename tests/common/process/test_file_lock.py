@@ -51,7 +51,7 @@ def test_another_part_of_the_same_process_is_refused_as_well(path):
 def test_a_lock_goes_with_a_killed_process(path):
     with held_by_another_process(path) as process:
         process.kill()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
         FileLock(path, holder="me").close()
 
 
@@ -85,7 +85,7 @@ def test_one_who_waits_gets_the_lock_when_the_holder_is_killed(path):
         waiter.start()
         early = taken.is_set()
         process.kill()
-        waiter.join(timeout=20)
+        waiter.join(timeout=60)
     assert (early, taken.is_set()) == (False, True)
 
 

@@ -165,7 +165,7 @@ def test_workers_die_with_a_parent_that_is_killed(tmp_path):
         assert sorted([pool.read(), pool.read()]) == ["ignoring", "serving"]
         children = pool.children()
         pool.process.kill()
-        pool.process.wait(timeout=20)
+        pool.process.wait(timeout=60)
         assert len(children) == 2
         wait_until(lambda: not any(child.is_running() for child in children))
 

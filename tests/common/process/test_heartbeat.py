@@ -80,7 +80,7 @@ def running_pool(log_file):
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
 
 def test_workers_that_hang_are_killed_and_forked_again_and_others_are_left_alone(tmp_path):

@@ -75,7 +75,7 @@ def test_work_is_cancelled_at_a_signal_and_ends_in_order(number):
         assert line(process) == "works"
         process.send_signal(number)
         assert process.stdout.read().split("\n")[:2] == ["ends after beats", "returned"]
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_what_the_work_raises_ends_the_process():
@@ -90,7 +90,7 @@ def test_a_task_that_ended_needs_no_signal():
         assert line(process) == "works"
         process.send_signal(signal.SIGTERM)
         assert (line(process), line(process)) == ("True", "False")
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_each_further_signal_is_told():
@@ -100,7 +100,7 @@ def test_each_further_signal_is_told():
         assert line(process) == "stops"
         process.send_signal(signal.SIGINT)
         assert line(process) == "again"
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_the_limit_of_open_files_is_raised_as_far_as_allowed_and_never_lowered():

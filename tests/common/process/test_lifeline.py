@@ -49,7 +49,7 @@ def test_a_child_ends_with_a_parent_that_is_killed(program):
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         child = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
-        parent.wait(timeout=20)
+        parent.wait(timeout=60)
         wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 

@@ -64,7 +64,7 @@ def call(server, tls):
     with channel(server.target, token=server.keys.token("gateway"), tls=tls) as opened:
         stub = runtime_service_pb2_grpc.RuntimeServiceStub(opened)
         try:
-            stub.GetRecommendations(runtime_service_pb2.GetRecommendationsRequest(), timeout=20)
+            stub.GetRecommendations(runtime_service_pb2.GetRecommendationsRequest(), timeout=60)
         except grpc.RpcError as error:
             return error.code()
     return grpc.StatusCode.OK
@@ -100,7 +100,7 @@ def test_those_who_never_shake_hands_take_nobodys_place(folder, run_server):
     host, _, port = server.target.partition(":")
     with ExitStack() as stack:
         for _ in range(50):
-            stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
 
         assert call(server, files_in(folder / "gateway")) is grpc.StatusCode.OK
 

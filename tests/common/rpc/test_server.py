@@ -114,7 +114,7 @@ def test_another_role_is_refused(running):
 
 def test_a_call_without_token_is_refused(running):
     with grpc.insecure_channel(running.target) as opened, pytest.raises(grpc.RpcError) as caught:
-        trackers_pb2_grpc.TrackerServiceStub(opened).ResolveEventTracker(ResolveEventTrackerRequest(), timeout=5)
+        trackers_pb2_grpc.TrackerServiceStub(opened).ResolveEventTracker(ResolveEventTrackerRequest(), timeout=60)
     assert isinstance(from_rpc_error(caught.value), Unauthenticated)
 
 
@@ -155,9 +155,9 @@ def test_health_needs_no_token_and_waits_for_ready():
         await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as opened:
             stub = health_pb2_grpc.HealthStub(opened)
-            first = await stub.Check(health_pb2.HealthCheckRequest(), timeout=20)
+            first = await stub.Check(health_pb2.HealthCheckRequest(), timeout=60)
             server.ready()
-            second = await stub.Check(health_pb2.HealthCheckRequest(), timeout=20)
+            second = await stub.Check(health_pb2.HealthCheckRequest(), timeout=60)
         await server.stop(grace=0)
         return first.status, second.status
 

@@ -81,7 +81,7 @@ def test_waiting_trainer_is_woken_by_new_work(grpc_stub):
             job_name=name, dataset_arn=dataset, data_source=common_pb2.DataSource(data_location="s3://bucket/x.csv")
         )
     )
-    trainer.join(timeout=20)
+    trainer.join(timeout=60)
 
     assert [job.dataset_import.table.dataset_type for job in taken] == ["INTERACTIONS"]
 
@@ -113,7 +113,7 @@ def test_ordinary_calls_find_a_thread_however_many_wait(world, grpc_stub):
     )
     grpc_stub.control.CreateEventTracker(make_tracker)
     for watcher in watchers:
-        watcher.join(timeout=20)
+        watcher.join(timeout=60)
     assert not any(watcher.is_alive() for watcher in watchers)
 
 

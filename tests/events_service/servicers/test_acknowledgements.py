@@ -79,7 +79,7 @@ class Clients:
             event_id, began, error = f"e{next(self._numbers)}", time.monotonic(), None
             try:
                 request = put(an_event(event_id=event_id), tracking_id=self.tracking_id)
-                self._stub.PutEvents(request, timeout=20)
+                self._stub.PutEvents(request, timeout=60)
             except grpc.RpcError as status:
                 error = from_rpc_error(status)
             self.calls.append(Call(event_id, began, time.monotonic(), error))
@@ -280,7 +280,7 @@ def test_event_that_a_deleted_dataset_had_is_kept_again_for_its_successor(tmp_pa
                 dataset = world.dataset(group)
                 locations.append(world.resources.datasets.describe(dataset).location)
                 EventsServiceStub(opened).PutEvents(
-                    put(an_event(event_id="repeated"), tracking_id=tracking_id), timeout=20
+                    put(an_event(event_id="repeated"), tracking_id=tracking_id), timeout=60
                 )
                 world.resources.datasets.delete(dataset)
                 lease = wait_until(world.lease, every=0.001, seconds=60)

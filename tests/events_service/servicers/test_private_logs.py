@@ -75,7 +75,7 @@ def is_refused(call, request, *, number=0) -> bool:
         second = int(time.monotonic())
         wait_until(lambda: int(time.monotonic()) > second)
     try:
-        call(request, timeout=20)
+        call(request, timeout=60)
     except grpc.RpcError:
         return True
     return False

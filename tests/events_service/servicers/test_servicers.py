@@ -128,7 +128,7 @@ class Reader:
         self.call = stub.raw_log.ReadRecords.future(request, metadata=metadata, timeout=120)
 
     def events(self) -> int:
-        return len(self.call.result(timeout=20).records)
+        return len(self.call.result(timeout=60).records)
 
 
 def test_dataset_is_held_until_the_records_are_written_although_the_caller_left(service, grpc_stub):
@@ -207,7 +207,7 @@ def test_event_before_log_in_has_no_user(service, grpc_stub):
 def test_an_acknowledgement_tells_the_position_of_the_last_record(service, grpc_stub):
     metadata, request = as_metadata("client"), put(an_event(), an_event(event_id="told"))
 
-    calls = [grpc_stub.raw_events.PutEvents.with_call(request, metadata=metadata, timeout=20)[1] for _ in range(2)]
+    calls = [grpc_stub.raw_events.PutEvents.with_call(request, metadata=metadata, timeout=60)[1] for _ in range(2)]
 
     offsets = [dict(answer.trailing_metadata())[OFFSET_KEY] for answer in calls]
     assert offsets == 2 * [str(service.log.lineage().at(service.log.bounds().end - 1))]
@@ -432,7 +432,7 @@ def test_flush_tells_an_offset_above_all_rows_that_another_log_has_written(tmp_p
     made = assemble(log, store, known_trackers(), timing=Timing())
     with serving(made.services, account=ACCOUNT) as server, server.channel("trainer") as trainer:
         request = event_log_pb2.FlushTableRequest(location=table().location)
-        response = SealingServiceStub(trainer).FlushTable(request, timeout=20)
+        response = SealingServiceStub(trainer).FlushTable(request, timeout=60)
     log.close()
 
     assert response.log_offset > 40
@@ -459,13 +459,13 @@ def test_offset_that_was_removed_is_out_of_range_with_the_earliest_that_is_kept(
         server.channel("runtime") as reader,
         server.channel("trainer") as trainer,
     ):
-        EventsServiceStub(sender).PutEvents(put(an_event(), an_event()), timeout=20)
-        SealingServiceStub(trainer).FlushTable(event_log_pb2.FlushTableRequest(location="datasets/x"), timeout=20)
+        EventsServiceStub(sender).PutEvents(put(an_event(), an_event()), timeout=60)
+        SealingServiceStub(trainer).FlushTable(event_log_pb2.FlushTableRequest(location="datasets/x"), timeout=60)
         made.maintenance.sweep()
         clock.advance(seconds=86_400 * 365)
         made.maintenance.sweep()
         error = refused(EventLogServiceStub(reader).ReadRecords, read(1))
-        at_the_end = EventLogServiceStub(reader).ReadRecords(read(3), timeout=20)
+        at_the_end = EventLogServiceStub(reader).ReadRecords(read(3), timeout=60)
     made.trackers.stop()
     log.close()
 
@@ -481,7 +481,7 @@ def test_tracking_id_of_another_account_is_like_none(service, grpc_stub, grpc_ch
 
     def answer(request):
         with pytest.raises(grpc.RpcError) as caught:
-            stub.PutEvents(request, metadata=foreign, timeout=20)
+            stub.PutEvents(request, metadata=foreign, timeout=60)
         error = from_rpc_error(caught.value)
         return type(error), error.message.replace(request.tracking_id, "ID")
 

@@ -52,7 +52,7 @@ def test_one_that_does_not_consume_takes_and_flushes_and_consumes_after_the_othe
     films = Table(store, LOCATION)
     with service(another, store) as server:
         with server.channel("client") as sender:
-            EventsServiceStub(sender).PutEvents(put(an_event()), timeout=20)
+            EventsServiceStub(sender).PutEvents(put(an_event()), timeout=60)
         assert not films.exists()
 
         with server.channel("trainer") as trainer:
@@ -60,7 +60,7 @@ def test_one_that_does_not_consume_takes_and_flushes_and_consumes_after_the_othe
                 # What another one has just acknowledged is flushed, too.
                 holder.append(entries(number), seconds=20)
                 request = event_log_pb2.FlushTableRequest(location=LOCATION)
-                flushed = SealingServiceStub(trainer).FlushTable(request, timeout=20)
+                flushed = SealingServiceStub(trainer).FlushTable(request, timeout=60)
                 assert (flushed.offset, flushed.log_offset) == (number, number)
         assert films.read()[columns.LOG_OFFSET].sort().to_list() == list(range(1, 20))
 

@@ -83,14 +83,14 @@ def genres(value: str) -> str:
 
 def refused(call, request) -> errors.TailorbirdError:
     with pytest.raises(grpc.RpcError) as caught:
-        call(request, timeout=20)
+        call(request, timeout=60)
     return from_rpc_error(caught.value)
 
 
 def is_taken(call, request) -> bool:
     """Return whether a call succeeds; it may be refused for what it sends alone."""
     try:
-        call(request, timeout=20)
+        call(request, timeout=60)
     except grpc.RpcError as error:
         if isinstance(from_rpc_error(error), errors.InvalidInput):
             return False
@@ -136,13 +136,13 @@ def test_what_was_acknowledged_is_in_the_log_and_after_a_flush_in_the_table(syst
     start = system.log.bounds().end
     operation, request = calls(datasets)[kind]
 
-    getattr(system.events, operation)(request, timeout=20)
+    getattr(system.events, operation)(request, timeout=60)
 
     (record,) = system.log.read(start, max_records=10).records
     assert record.kind.name == datasets[kind].dataset_type.removesuffix("S")
     assert record.dataset_group_arn == datasets[kind].dataset_group_arn
     location = datasets[kind].location
-    flushed = system.sink.FlushTable(event_log_pb2.FlushTableRequest(location=location), timeout=20)
+    flushed = system.sink.FlushTable(event_log_pb2.FlushTableRequest(location=location), timeout=60)
     assert flushed.offset == start
     assert Table(system.store, location).read()[columns.LOG_OFFSET].to_list().count(start) == 1
 
@@ -221,7 +221,7 @@ def test_nothing_is_taken_for_a_dataset_that_is_deleted(system):
     world, group = system.world, system.world.group()
     arn = world.dataset(group, "Items", avro("Items", column("ITEM_ID"), GENRES))
     request = pb.PutItemsRequest(dataset_arn=arn, items=[pb.Item(item_id="a")])
-    system.events.PutItems(request, timeout=20)
+    system.events.PutItems(request, timeout=60)
 
     world.resources.datasets.delete(arn)
     # The removal of the table is leased once the events service takes nothing for it any more.

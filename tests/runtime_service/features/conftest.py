@@ -103,21 +103,21 @@ class Running:
         return self.stub.GetRecommendations(
             messages.GetRecommendationsRequest(campaign_arn=campaign(name), **members),
             metadata=as_role("client"),
-            timeout=20,
+            timeout=60,
         )
 
     def rank(self, name: str, items, **members):
         return self.stub.GetPersonalizedRanking(
             messages.GetPersonalizedRankingRequest(campaign_arn=campaign(name), input_list=items, **members),
             metadata=as_role("client"),
-            timeout=20,
+            timeout=60,
         )
 
     def act(self, name: str, **members):
         return self.stub.GetActionRecommendations(
             messages.GetActionRecommendationsRequest(campaign_arn=campaign(name), **members),
             metadata=as_role("client"),
-            timeout=20,
+            timeout=60,
         )
 
     def explain(self, name: str, **members):
@@ -125,7 +125,7 @@ class Running:
         return ExplanationServiceStub(self.channel).ExplainRecommendations(
             ExplainRecommendationsRequest(campaign_arn=campaign(name), **members),
             metadata=as_role("client"),
-            timeout=20,
+            timeout=60,
         )
 
     def refused(self, call, *arguments, **members):

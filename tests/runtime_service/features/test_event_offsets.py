@@ -32,7 +32,7 @@ def names(runtime):
 def ask(runtime, names):
     """Give a call that returns an answer and its offset."""
 
-    def call(user_id, *, wait_for=None, timeout=20, role="client", **members):
+    def call(user_id, *, wait_for=None, timeout=60, role="client", **members):
         request = messages.GetRecommendationsRequest(
             campaign_arn=campaign(names["personal"]), user_id=user_id, **members
         )
@@ -61,7 +61,7 @@ def test_rankings_tell_it_as_well(runtime, names):
     request = messages.GetPersonalizedRankingRequest(
         campaign_arn=campaign(names["ranking"]), user_id="u", input_list=[item(1)]
     )
-    _, answered = runtime.stub.GetPersonalizedRanking.with_call(request, metadata=as_role("client"), timeout=20)
+    _, answered = runtime.stub.GetPersonalizedRanking.with_call(request, metadata=as_role("client"), timeout=60)
 
     position = Position.parse(dict(answered.trailing_metadata())[OFFSET_KEY], field="offset")
     assert 0 < position.offset < next_position(runtime).offset
@@ -75,7 +75,7 @@ def test_callers_read_what_they_wrote(runtime, ask):
         answer = caller.submit(ask, "writer", wait_for=position)
         assert not answer.done()
         runtime.send(GROUP, "writer", item(N_ITEMS - 1), "watch")
-        after, included = answer.result(timeout=20)
+        after, included = answer.result(timeout=60)
 
     assert ids(after) != before
     assert included.offset >= position.offset
@@ -138,7 +138,7 @@ def test_nobody_waits_without_a_token(runtime, names):
 
     with pytest.raises(grpc.RpcError) as caught:
         runtime.stub.GetRecommendations(
-            request, metadata=[(WAIT_KEY, str(next_position(runtime, ahead=9)))], timeout=20
+            request, metadata=[(WAIT_KEY, str(next_position(runtime, ahead=9)))], timeout=60
         )
 
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED

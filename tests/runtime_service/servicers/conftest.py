@@ -157,7 +157,7 @@ def grpc_stub_cls():
 def recommend(grpc_stub):
     def call(name="films", *, role="client", **members):
         request = messages.GetRecommendationsRequest(campaign_arn=campaign(name) if name else None, **members)
-        return grpc_stub.GetRecommendations(request, metadata=as_role(role), timeout=10)
+        return grpc_stub.GetRecommendations(request, metadata=as_role(role), timeout=60)
 
     return call
 
@@ -178,7 +178,7 @@ def rank(grpc_stub):
         request = messages.GetPersonalizedRankingRequest(
             campaign_arn=campaign(name) if name else None, input_list=items, **members
         )
-        return grpc_stub.GetPersonalizedRanking(request, metadata=as_role(role), timeout=10)
+        return grpc_stub.GetPersonalizedRanking(request, metadata=as_role(role), timeout=60)
 
     return call
 

@@ -20,7 +20,7 @@ def answered(stub, operation, arn, *metadata):
     request = type(CALLS[operation])()
     request.CopyFrom(CALLS[operation])
     request.campaign_arn = arn
-    return getattr(stub, operation)(request, metadata=metadata, timeout=10)
+    return getattr(stub, operation)(request, metadata=metadata, timeout=60)
 
 
 def refused(stub, operation, arn, *metadata):

@@ -14,7 +14,7 @@ from tests.runtime_service.world import campaign, user
 def act(grpc_stub):
     def call(**members):
         request = messages.GetActionRecommendationsRequest(**{"campaign_arn": campaign("acts"), **members})
-        return grpc_stub.GetActionRecommendations(request, metadata=as_role("client"), timeout=10)
+        return grpc_stub.GetActionRecommendations(request, metadata=as_role("client"), timeout=60)
 
     return call
 

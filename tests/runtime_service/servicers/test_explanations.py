@@ -24,7 +24,7 @@ def explain(grpc_channel):
         if "recommender_arn" not in members:
             members = {"campaign_arn": campaign(name) if name else None, **members}
         metadata = as_role(role, account=account) if role else []
-        return stub.ExplainRecommendations(api.ExplainRecommendationsRequest(**members), metadata=metadata, timeout=20)
+        return stub.ExplainRecommendations(api.ExplainRecommendationsRequest(**members), metadata=metadata, timeout=60)
 
     return call
 
@@ -132,7 +132,7 @@ def test_popular_and_similar_items_are_explained(explain):
 
 def test_actions_are_explained(grpc_stub, explain):
     request = messages.GetActionRecommendationsRequest(campaign_arn=campaign("acts"), user_id=user(0))
-    answer = grpc_stub.GetActionRecommendations(request, metadata=as_role("client"), timeout=10)
+    answer = grpc_stub.GetActionRecommendations(request, metadata=as_role("client"), timeout=60)
 
     explanation = explain("acts", recommendation_id=answer.recommendation_id)
 
@@ -217,7 +217,7 @@ def test_an_explanation_tells_its_offset_as_answers_do(grpc_channel):
     request = api.ExplainRecommendationsRequest(campaign_arn=campaign("films"), user_id=user(0))
 
     explanation, answered = ExplanationServiceStub(grpc_channel).ExplainRecommendations.with_call(
-        request, metadata=as_role("operator"), timeout=20
+        request, metadata=as_role("operator"), timeout=60
     )
 
     assert dict(answered.trailing_metadata())[OFFSET_KEY] == explanation.event_offset

@@ -28,7 +28,7 @@ def describe(tmp_path):
     with serving([service], keys=KEYS) as running, grpc.insecure_channel(running.target) as channel:
         stub = local_storage_pb2_grpc.LocalStorageServiceStub(channel)
         request = local_storage_pb2.DescribeLocalStorageRequest()
-        yield lambda role: stub.DescribeLocalStorage(request, metadata=as_role(role), timeout=20)
+        yield lambda role: stub.DescribeLocalStorage(request, metadata=as_role(role), timeout=60)
 
 
 def test_histories_and_each_copy_are_told_to_operators(describe):

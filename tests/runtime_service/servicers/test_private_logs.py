@@ -42,7 +42,7 @@ def ranking(**members):
 )
 def test_rejections_are_logged_without_what_was_sent(grpc_stub, method, request_):
     with capture_logs() as logs, pytest.raises(grpc.RpcError):
-        getattr(grpc_stub, method)(request_, metadata=as_role("client"), timeout=20)
+        getattr(grpc_stub, method)(request_, metadata=as_role("client"), timeout=60)
 
     loud = [line for line in logs if line["log_level"] != "debug"]
     assert [line["event"] for line in loud] == ["rpc"]

@@ -94,7 +94,7 @@ def test_arn_of_something_else_is_refused(grpc_stub):
     request = messages.GetRecommendationsRequest(campaign_arn=GROUP, user_id=user(0))
 
     with pytest.raises(grpc.RpcError) as caught:
-        grpc_stub.GetRecommendations(request, metadata=as_role("client"), timeout=10)
+        grpc_stub.GetRecommendations(request, metadata=as_role("client"), timeout=60)
 
     assert isinstance(from_rpc_error(caught.value), InvalidInput)
 

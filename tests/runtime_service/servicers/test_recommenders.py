@@ -78,7 +78,7 @@ def test_recommenders_of_other_accounts_are_like_none(grpc_stub, refused):
     foreign = [("authorization", f"Bearer {KEYS.token('client', account='123456789012')}")]
 
     with pytest.raises(grpc.RpcError) as caught:
-        grpc_stub.GetRecommendations(request, metadata=foreign, timeout=10)
+        grpc_stub.GetRecommendations(request, metadata=foreign, timeout=60)
 
     error = from_rpc_error(caught.value)
     assert (type(error), error.message) == (ResourceNotFound, missing.message.replace("gone", FOR_YOU))

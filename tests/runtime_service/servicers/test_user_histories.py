@@ -26,7 +26,7 @@ def find(histories):
         def call(user_id, *, group=GROUP, role="operator", account=None):
             request = FindUserHistoryRequest(dataset_group_arn=group, user_id=user_id)
             return UserHistoryServiceStub(channel).FindUserHistory(
-                request, metadata=as_role(role, account=account) if role else [], timeout=10
+                request, metadata=as_role(role, account=account) if role else [], timeout=60
             )
 
         yield call
