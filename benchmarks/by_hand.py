@@ -17,24 +17,25 @@ import os
 import signal
 import statistics
 import sys
-import tempfile
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
 from rich.console import Console
 
-from benchmarks.catalogues import hold_out_last, planted
+from benchmarks.generated_data import hold_out_last, planted_tastes
 from benchmarks.load.h2load import Call, Load, LoadResult, h2load_path, run_load
 from benchmarks.load.http1 import run_url_load
+from benchmarks.load.rounds import alternate, refuse_wrong, shares_of, summary
 from benchmarks.processes import free_base, running_process
-from benchmarks.report import markdown_table, percentile, publish
+from benchmarks.report import markdown_table, publish
 from benchmarks.serving import explored_bytes
-from benchmarks.system import System, running_system
+from benchmarks.system import System, deployed_once, kept_folder, running_system
 from cli.demo.generated import generate
 from cli.demo.items import SCHEMAS, DemoData
 from cli.demo.journey import Journey
@@ -72,7 +73,7 @@ def data_of(name: str, *, users: int) -> DemoData:
     """Return a data set: `movielens`, `generated`, or a number of items with planted tastes of so many users."""
     if name == "movielens":
         return load_data(Env(os.environ).cache_dir, console=Console())
-    return generate() if name == "generated" else planted(items=int(name), users=users, events=30)
+    return generate() if name == "generated" else planted_tastes(items=int(name), users=users, events=30)
 
 
 def deploy(system: System, data: DemoData, *, epochs: int) -> str:
@@ -84,6 +85,12 @@ def deploy(system: System, data: DemoData, *, epochs: int) -> str:
     parameters = {"epochs": epochs} if epochs else {}
     solution = journey.create_solution("personal", "aws-user-personalization-v2", hyperparameters=parameters)
     return journey.create_campaign("films", journey.train(solution))
+
+
+def prepare(system: System, data: DemoData, folder: Path, *, epochs: int, factors: int) -> dict[str, str]:
+    """Make what both sides serve."""
+    fit_by_hand(data, folder, factors=factors)
+    return {"campaign": deploy(system, data, epochs=epochs)}
 
 
 def fit_by_hand(data: DemoData, folder: Path, *, factors: int) -> None:
@@ -168,21 +175,19 @@ class Comparison:
     recall: dict[str, float]
 
     def figures(self) -> dict[str, dict[str, Any]]:
-        """Return the row of each side."""
-        pairs = list(zip(self.rounds[_OURS], self.rounds[_BY_HAND], strict=True))
-        ratio = statistics.median(ours.per_second / theirs.per_second for ours, theirs in pairs)
-        cpu = statistics.median(theirs.cpu_micros / max(ours.cpu_micros, 1e-9) for ours, theirs in pairs)
+        """Return the row of each side.
+
+        Raises:
+            Unavailable: A call failed: then the figures say nothing.
+        """
+        refuse_wrong(self.rounds)
         rows: dict[str, dict[str, Any]] = {}
         for side, outcomes in self.rounds.items():
-            latencies = sorted(latency for outcome in outcomes for latency in outcome.latencies_ms)
+            shares = shares_of(outcomes, self.rounds[_BY_HAND])
             rows[side] = {
-                "wrong": sum(outcome.wrong for outcome in outcomes),
-                "per_second": round(statistics.median(outcome.per_second for outcome in outcomes), 1),
-                "ratio": round(ratio if side == _OURS else 1.0, 2),
-                "p50_ms": round(percentile(latencies, 0.5), 2),
-                "p99_ms": round(percentile(latencies, 0.99), 2),
-                "cpu_micros": round(statistics.median(outcome.cpu_micros for outcome in outcomes), 1),
-                "ratio_by_cpu": round(cpu if side == _OURS else 1.0, 2),
+                **summary(outcomes),
+                "ratio": shares.by_calls,
+                "ratio_by_cpu": shares.by_cpu,
                 "recall": round(self.recall[side], 4),
                 "memory_mib": round(self.memory[side]),
             }
@@ -211,47 +216,39 @@ def compare(
     }
     slack = explored_bytes(data.items, repeats=arguments.repeats)
     load = Load(arguments.lanes, arguments.streams, arguments.repeats)
-    comparison = Comparison({_OURS: [], _BY_HAND: []}, {}, recalls)
-    for number in range(arguments.rounds + 1):
-        begin = max(0, number - 1) * arguments.users  # the first round warms up
-        users = users_with_item[begin : begin + arguments.users]
-        calls = [Call(ours[user][1].request, ours[user][1].answer_bytes, slack) for user in users]
-        urls = [f"http://{by_hand}/recommendations/{user}" for user in users]
-        done = {
-            _OURS: run_load(address, _METHOD, calls, load=load, token=token),
-            _BY_HAND: run_url_load(urls, load=load),
-        }
-        if number:
-            for side, outcome in done.items():
-                comparison.rounds[side].append(outcome)
-    comparison.memory = {_OURS: memory_mib("runtime_service"), _BY_HAND: memory_mib("uvicorn")}
-    return comparison
+
+    def press_ours(users: slice) -> LoadResult:
+        calls = [ours[user][1] for user in users_with_item[users]]
+        calls = [Call(call.request, call.answer_bytes, slack) for call in calls]
+        return run_load(address, _METHOD, calls, load=load, token=token)
+
+    def press_theirs(users: slice) -> LoadResult:
+        return run_url_load([f"http://{by_hand}/recommendations/{user}" for user in users_with_item[users]], load=load)
+
+    rounds = alternate({_OURS: press_ours, _BY_HAND: press_theirs}, rounds=arguments.rounds, users=arguments.users)
+    memory = {_OURS: memory_mib("runtime_service"), _BY_HAND: memory_mib("uvicorn")}
+    return Comparison(rounds, memory, recalls)
 
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return the figures of one data set, by number of processes and side.
-
-    Raises:
-        Unavailable: A call failed: then the figures say nothing.
-    """
+    """Return the figures of one data set, by number of processes and side; errors as of `Comparison.figures`."""
     data, held = hold_out_last(data_of(name, users=arguments.planted_users))
     figures = {}
-    with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
+    made_of = {"data": data.name, "users": len(data.users), "epochs": arguments.epochs, "factors": arguments.factors}
+    with kept_folder(None if arguments.keep is None else arguments.keep / name) as folder:
         home = folder / "system"
-        home.mkdir()
-        fit_by_hand(data, folder, factors=arguments.factors)
-        campaign = ""
+        home.mkdir(exist_ok=True)
         for processes in arguments.processes:
             settings = {"TAILORBIRD_WORKERS": str(processes)}
             with running_system(home, settings=settings) as system:
-                campaign = campaign or deploy(system, data, epochs=arguments.epochs)
+                campaign = deployed_once(
+                    folder,
+                    made_of,
+                    partial(prepare, system, data, folder, epochs=arguments.epochs, factors=arguments.factors),
+                )["campaign"]
                 with running_by_hand(folder, processes=processes) as by_hand:
                     compared = compare(system, campaign, by_hand, held=held, data=data, arguments=arguments)
             figures[f"{processes}"] = compared.figures()
-    wrong = sum(row["wrong"] for rows in figures.values() for row in rows.values())
-    if wrong:
-        raise Unavailable(f"calls: got {wrong} that failed or were answered otherwise than when checked, want none")
     return figures
 
 
@@ -271,6 +268,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=300, help="calls per user and round")
     parser.add_argument("--lanes", type=int, default=8, help="runs of h2load at a time")
     parser.add_argument("--streams", type=int, default=4, help="calls in flight in each")
+    parser.add_argument("--keep", type=Path, help="folder in which what both sides serve is kept for the next run")
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     arguments = parser.parse_args()
     h2load_path()  # missing tools are told before minutes of preparation
@@ -281,8 +279,8 @@ def main() -> None:
         for processes, sides in by_processes.items()
         for side, row in sides.items()
     ]
-    columns = ("data", "processes", "server", "wrong", "calls/s", "ratio", "p50 ms", "p99 ms", "server CPU µs/call")
-    table = markdown_table((*columns, "ratio by CPU", "recall@25", "memory MiB"), rows)
+    columns = ("data", "processes", "server", "calls", "wrong", "calls/s", "p50 ms", "p99 ms", "server CPU µs/call")
+    table = markdown_table((*columns, "ratio", "ratio by CPU", "recall@25", "memory MiB"), rows)
     names = ("planted_users", "epochs", "factors", "rounds", "users", "repeats", "lanes", "streams")
     settings = {name: getattr(arguments, name) for name in names}
     publish({"settings": settings, "figures": figures}, table=table, output=arguments.output)

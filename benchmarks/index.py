@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.planted import plant_vectors
 from benchmarks.report import markdown_table, percentile, publish
 from common.errors import invalid
 from inference.model import open_index
@@ -37,8 +38,6 @@ _LIMIT = 100
 _SHOWN = 25
 _LEARNT_USERS = 8_192
 _CALIBRATION_QUERIES = 256
-#: Noise of planted items, as a share of each coordinate's standard deviation.
-_NOISE = 0.5
 
 #: Finds 100 items.
 Search = Callable[[FloatArray], ItemIndexes]
@@ -116,12 +115,10 @@ def sized(item_vectors: FloatArray, size: int) -> FloatArray:
     random = np.random.default_rng(size)
     if size <= len(item_vectors):
         return item_vectors[np.sort(random.permutation(len(item_vectors))[:size])]
-    spread = (item_vectors.std(axis=0) * _NOISE).astype(np.float32)
-    chosen = random.integers(0, len(item_vectors), size - len(item_vectors))
-    planted = random.standard_normal((len(chosen), item_vectors.shape[1]), np.float32)
-    planted *= spread
-    planted += item_vectors[chosen]
-    return np.concatenate([item_vectors, planted])
+    kinds = np.concatenate(
+        [np.arange(len(item_vectors)), random.integers(0, len(item_vectors), size - len(item_vectors))]
+    )
+    return plant_vectors(item_vectors, kinds, random)
 
 
 def measure(

@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, ExitStack
-from dataclasses import asdict, dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Any
 
 import uvloop
 
+from benchmarks.load.generators import run_generators, told_to_begin
 from benchmarks.puts import KINDS, requests
-from common.errors import Unavailable
 from common.rpc.channels import bare_aio_channel, call_metadata, deadline_seconds
 
 __all__ = ["Acknowledged", "PutLoad", "press"]
-
-_READY: Final = "ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,29 +72,8 @@ def press(loads: Sequence[PutLoad]) -> list[list[Acknowledged]]:
     Raises:
         Unavailable: A call failed, or a process did.
     """
-    with ExitStack() as stack:
-        processes = []
-        for load in loads:
-            command = [sys.executable, "-m", "benchmarks.put_clients", json.dumps(asdict(load))]
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            stack.enter_context(process)
-            stack.callback(process.kill)
-            processes.append(process)
-        for process in processes:
-            assert process.stdout is not None
-            if process.stdout.readline().strip() != _READY:
-                raise Unavailable("clients: got no readiness, want them ready; see what they wrote")
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
-        results = []
-        for process in processes:
-            said, _ = process.communicate()
-            if process.returncode:
-                raise Unavailable(f"clients: got an end with status {process.returncode}, want every call answered")
-            results.append([Acknowledged(*row) for row in json.loads(said)])
-    return results
+    results = run_generators("benchmarks.put_clients", loads)
+    return [[Acknowledged(*row) for row in rows] for rows in results]
 
 
 async def _run(load: PutLoad) -> None:
@@ -110,9 +86,7 @@ async def _run(load: PutLoad) -> None:
         channels = [await stack.enter_async_context(bare_aio_channel(load.address)) for _ in range(load.clients)]
         await asyncio.gather(*(channel.channel_ready() for channel in channels))
         calls: list[Any] = [channel.unary_unary(kind.method, None, None) for channel in channels]
-        sys.stdout.write(f"{_READY}\n")
-        sys.stdout.flush()
-        await asyncio.to_thread(sys.stdin.readline)
+        await told_to_begin()
         done: list[Acknowledged] = []
 
         async def one(call: Any, number: int, begun: float) -> None:

@@ -1,6 +1,6 @@
 """What each step of a recommendation costs by itself, without gRPC: `python -m benchmarks.request_steps`.
 
-Known users of a planted model (see `benchmarks.planted_model`) ask for 25 items, in one process, each another user's.
+Known users of a drawn model (see `benchmarks.drawn_model`) ask for 25 items, in one process, each another user's.
 A few requests go through each stage together, then through the next one, so that the clock is read once for all of
 them; a step's figure is the processor time of its thread per request, in the best of several repeats. The whole is
 `Pipeline.run`, one request after the other.
@@ -15,14 +15,14 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from benchmarks.planted_model import EVENT_TYPES, planted_model
+from benchmarks.drawn_model import drawn_model
+from benchmarks.look_ups import GROUP, recent_events
 from benchmarks.report import markdown_table, publish
 from inference.model import Model
 from inference.pipelines import Pipeline
@@ -30,11 +30,8 @@ from inference.recent_events import RecentHistory
 from inference.request import RecommendationRequest
 from inference.run import Stage
 from recipes.retrieval.scan import ScanIndex, build_scan
-from runtime_service.history import HistoryEvent
-from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 
 _RESULTS: Final = 25
-_GROUP: Final = "arn:aws:personalize:us-east-1:000000000000:dataset-group/films"
 #: Requests that go through a stage together.
 _TOGETHER: Final = 8
 #: Catalogues of this size and above are searched by the scan.
@@ -82,24 +79,16 @@ def look_ups(model: Model, folder: Path, *, users: int, repeats: int) -> dict[st
         users: Of whom every other one did something lately.
         repeats: Of which the best counts.
     """
-    prepare_history(folder, map_bytes=1 << 24)
-    writer = LmdbHistoryWriter(folder, max_events=100)
     ids = model.users.ids(range(users))
-    events = [
-        HistoryEvent(1 + place, _GROUP, "", user_id, model.item_ids[place], EVENT_TYPES[0], str(place), 10**12)
-        for place, user_id in enumerate(ids[::2])
-    ]
-    writer.append(events, next_offset=1 + len(events))
-    writer.close()  # LMDB opens a folder once in a process
-    with closing(LmdbHistoryReader(folder)) as reader:
-        recent: list[RecentHistory | None] = [reader.find(_GROUP, user_id) for user_id in ids[::2]]
+    with recent_events(model, ids[::2], folder) as reader:
+        recent: list[RecentHistory | None] = [reader.find(GROUP, user_id) for user_id in ids[::2]]
         pipeline = Pipeline.make(model, cache_users=0)
         return {
             "look-up of recent events: none": micros(
-                lambda place: reader.find(_GROUP, ids[place | 1]), count=users - 1, repeats=repeats
+                lambda place: reader.find(GROUP, ids[place | 1]), count=users - 1, repeats=repeats
             ),
             "look-up of recent events: some": micros(
-                lambda place: reader.find(_GROUP, ids[2 * place]), count=len(recent), repeats=repeats
+                lambda place: reader.find(GROUP, ids[2 * place]), count=len(recent), repeats=repeats
             ),
             "state of a user with a newer event": micros(
                 lambda place: pipeline.users.user_state(ids[2 * place], recent[place]),
@@ -139,7 +128,7 @@ def main() -> None:
     arguments = parser.parse_args()
     figures = {}
     for n_items in arguments.items:
-        model = planted_model(n_items=n_items, n_users=arguments.snapshot_users, events=arguments.events)
+        model = drawn_model(n_items=n_items, n_users=arguments.snapshot_users, events=arguments.events)
         with tempfile.TemporaryDirectory() as name:
             (histories := Path(name) / "histories").mkdir()
             if n_items >= _LARGE:

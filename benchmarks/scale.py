@@ -1,178 +1,111 @@
 """A runtime by the size of its catalogue: `python -m benchmarks.scale`.
 
-For each size an artifact is planted (see `benchmarks.planted`) and served by a runtime that runs alone: it begins with
-the assignments that are kept on its host's disk, as after an outage of the control plane. Told are the index, the
-seconds from the start of the process until it says that it serves, first when every byte is verified and then again;
-what a worker has for itself and what it shares; and calls per second and processor time per call beside an echo server
-with as many processes, both pressed by h2load in alternating rounds, each round with other users.
+For each size an artifact is planted (see `benchmarks.planted`) and served by a runtime that runs alone (see
+`benchmarks.planted_runtime`). Told are the index, the seconds from the start of the process until it says that it
+serves, first when every byte is verified and then again; what a worker has for itself and what it shares; and calls per
+second and processor time per call beside an echo server with as many processes, both pressed by h2load in alternating
+rounds, each round with other users. With `--filters` the same calls are also made with a filter that takes three of ten
+genres as parameters and leaves out what the user has watched.
+
+`--artifacts FOLDER` keeps what was planted, as making a million items takes minutes; `--rounds 0` measures memory and
+starts alone. Curves over the number of items are drawn beside `--output`, as `.svg`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
-import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import grpc
-import psutil
-from google.protobuf import json_format
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
+from benchmarks.curves import Panel, draw_curves
 from benchmarks.echo import echo_server
 from benchmarks.load.h2load import Call, Load, LoadResult, h2load_path, run_load
-from benchmarks.planted import Planted, plant
-from benchmarks.processes import ServiceSettings, free_base, running_process
-from benchmarks.report import markdown_table, percentile, publish
+from benchmarks.load.rounds import alternate, refuse_wrong, shares_of, summary
+from benchmarks.planted_runtime import Place, Started, filtered_requests, requests_of, running_runtime
+from benchmarks.report import machine, markdown_table, publish
 from benchmarks.serving import checked_responses, explored_bytes
-from common.rpc import channel
-from common.settings import StoreSettings
-from common.storage.objects import open_store
-from protos.tailorbird.internal.v1.serving_pb2 import ServingAssignment
-from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
 
 _METHOD: Final = "/tailorbird.runtime.v1.RuntimeService/GetRecommendations"
-_RESULTS: Final = 25
-_CAMPAIGN: Final = "arn:aws:personalize:us-east-1:000000000000:campaign/planted"
-_GROUP: Final = "arn:aws:personalize:us-east-1:000000000000:dataset-group/planted"
-_START_SECONDS: Final = 600.0
-#: The version of the file of assignments.
-_KEPT_FORMAT: Final = 2
+_PLAIN: Final = "GetRecommendations"
+_FILTERED: Final = "GetRecommendations, filtered"
+_ECHO: Final = "echo"
+_START_COLUMNS: Final = ("first_start_s", "later_start_s", "worker_mib", "shared_mib", "proportional_mib")
+_LOAD_COLUMNS: Final = ("per_second", "share", "cpu_micros", "share_by_cpu", "p50_ms", "p99_ms", "wrong")
+_PANELS: Final = (
+    Panel("server CPU µs/call", {"without filters": "cpu_micros", "filtered": "filtered_cpu_micros"}),
+    Panel("share of the echo server by CPU", {"without filters": "share_by_cpu", "filtered": "filtered_share_by_cpu"}),
+    Panel("MiB of a worker", {"for itself": "worker_mib", "shared": "shared_mib"}),
+    Panel("seconds from start to ready", {"first": "first_start_s", "later": "later_start_s"}),
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where everything of a measurement lies.
-
-    Attributes:
-        folder: Of it all.
-        settings: Keys and environment.
-        planted: The artifact.
-        workers: Processes that answer.
-    """
-
-    folder: Path
-    settings: ServiceSettings
-    planted: Planted
-    workers: int
-
-
-@contextmanager
-def serving(place: Place) -> Iterator[tuple[str, float, psutil.Process]]:
-    """Run the runtime; yield its address, the seconds that it took to serve, and its process."""
-    address = f"127.0.0.1:{free_base(1)}"
-    state = place.folder / "runtime"
-    state.mkdir(exist_ok=True)
-    assignment = ServingAssignment(
-        serving_arn=_CAMPAIGN,
-        deployment_id="planted",
-        artifact_location=place.planted.location,
-        dataset_group_arn=_GROUP,
-        active=True,
-    )
-    kept = [json_format.MessageToDict(assignment, preserving_proto_field_name=True)]
-    document = {"format_version": _KEPT_FORMAT, "assignments": kept, "served": [], "dataset_groups": []}
-    (state / "assignments.json").write_text(json.dumps(document))
-    environ = {
-        **place.settings.environ,
-        "TAILORBIRD_LISTEN": address,
-        "TAILORBIRD_EVENTS_SERVICE": place.settings.addresses["events_service"],
-        "TAILORBIRD_CACHE_DIR": str(state / "artifacts"),
-        "TAILORBIRD_HISTORY_DIR": str(state / "history"),
-        "TAILORBIRD_WORKERS": str(place.workers),
-    }
-    began = time.monotonic()
-    with running_process(
-        [sys.executable, "-m", "runtime_service"],
-        log=place.folder / "runtime.log",
-        is_ready=partial(serves, address),
-        start_seconds=_START_SECONDS,
-        environ=environ,
-    ) as process:
-        yield address, time.monotonic() - began, psutil.Process(process.pid)
-
-
-def serves(address: str) -> bool:
-    """Return whether a runtime says that it serves the campaign."""
-    with channel(address, token="") as opened:
-        try:
-            answer = health_pb2_grpc.HealthStub(opened).Check(
-                health_pb2.HealthCheckRequest(service=_CAMPAIGN), timeout=1.0
-            )
-        except grpc.RpcError:
-            return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-
-def memory_of(runtime_process: psutil.Process) -> tuple[float, float]:
-    """Return the MiB that one worker has for itself, and those that it shares: the most of all workers."""
-    private, shared = [], []
-    for child in runtime_process.children():
-        taken = child.memory_full_info()
-        private.append(taken.uss / 2**20)
-        shared.append((taken.rss - taken.uss) / 2**20)
-    return round(max(private), 1), round(max(shared), 1)
-
-
-def measure(place: Place, *, rounds: int, load: Load, users_of_round: int) -> dict[str, Any]:
+def measure(place: Place, *, workers: int, load: Load, arguments: argparse.Namespace) -> dict[str, Any]:
     """Start twice, press, and return what is published."""
-    with serving(place) as (_, first_seconds, _process):
+    with running_runtime(place, workers=workers) as first:
         pass
-    with serving(place) as (address, second_seconds, process):
-        token = place.settings.token("client")
-        users = place.planted.users[: rounds * users_of_round]
-        requests = [
-            runtime.GetRecommendationsRequest(campaign_arn=_CAMPAIGN, user_id=user, num_results=_RESULTS)
-            for user in users
-        ]
-        responses = checked_responses(address, requests, token=token)
-        slack = explored_bytes([item.item_id for item in responses[0].item_list], repeats=load.repeats)
-        with echo_server(responses[0], processes=place.workers, folder=place.folder) as echo:
-            series: dict[str, list[LoadResult]] = {address: [], echo: []}
-            for begin in range(0, len(requests), users_of_round):
-                for server, results in series.items():
-                    calls = [
-                        Call(requests[at], responses[at].ByteSize(), slack)
-                        if server == address
-                        else Call(requests[at], responses[0].ByteSize())
-                        for at in range(begin, begin + users_of_round)
-                    ]
-                    results.append(run_load(server, _METHOD, calls, load=load, token=token))
-        private, shared = memory_of(process)
-    return {
-        "index": place.planted.chosen,
-        "first_start_s": round(first_seconds, 1),
-        "later_start_s": round(second_seconds, 1),
-        "worker_mib": private,
-        "shared_mib": shared,
-        **figures(series[address], series[echo]),
-    }
+    with running_runtime(place, workers=workers) as second:
+        pressed = press(place, second, workers=workers, load=load, arguments=arguments) if arguments.rounds else {}
+        memory = second.memory()
+    starts = {"first_start_s": round(first.seconds, 2), "later_start_s": round(second.seconds, 2)}
+    return {"index": place.planted.chosen, **starts, **memory, **pressed}
 
 
-def figures(ours: Sequence[LoadResult], echo: Sequence[LoadResult]) -> dict[str, Any]:
-    """Return the figures of the rounds."""
-    pairs = list(zip(ours, echo, strict=True))
-    latencies = sorted(latency for result in ours for latency in result.latencies_ms)
-    return {
-        "calls_per_second": round(statistics.median(result.per_second for result in ours)),
-        "echo_per_second": round(statistics.median(result.per_second for result in echo)),
-        "share": round(statistics.median(mine.per_second / theirs.per_second for mine, theirs in pairs), 3),
-        "cpu_micros": round(statistics.median(result.cpu_micros for result in ours)),
-        "echo_cpu_micros": round(statistics.median(result.cpu_micros for result in echo)),
-        "share_by_cpu": round(statistics.median(theirs.cpu_micros / mine.cpu_micros for mine, theirs in pairs), 3),
-        "p50_ms": round(percentile(latencies, 0.5), 2),
-        "p99_ms": round(percentile(latencies, 0.99), 2),
-        "wrong": sum(result.wrong for result in ours),
+def press(place: Place, started: Started, *, workers: int, load: Load, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Put the runtime and an echo server under load in turns, and return the figures.
+
+    Raises:
+        Unavailable: A call failed, or was answered otherwise than when it was checked.
+    """
+    token = place.settings.token("client")
+    requests = {_PLAIN: requests_of(place, arguments.rounds * arguments.users_of_round)}
+    if arguments.filters:
+        requests[_FILTERED] = filtered_requests(requests[_PLAIN])
+    responses = {name: checked_responses(started.address, listed, token=token) for name, listed in requests.items()}
+    answer = responses[_PLAIN][0]
+    slack = explored_bytes([item.item_id for item in answer.item_list], repeats=load.repeats)
+    calls = {
+        name: [Call(one, right.ByteSize(), slack) for one, right in zip(listed, responses[name], strict=True)]
+        for name, listed in requests.items()
     }
+    calls[_ECHO] = [Call(request, answer.ByteSize()) for request in requests[_PLAIN]]
+    with echo_server(answer, processes=workers, folder=place.folder) as echo:
+
+        def press_side(name: str, users: slice) -> LoadResult:
+            address = echo if name == _ECHO else started.address
+            return run_load(address, _METHOD, calls[name][users], load=load, token=token)
+
+        sides = {name: partial(press_side, name) for name in calls}
+        done = alternate(sides, rounds=arguments.rounds, users=arguments.users_of_round)
+    refuse_wrong(done)
+    echoed = summary(done[_ECHO])
+    figures = {"echo_per_second": echoed["per_second"], "echo_cpu_micros": echoed["cpu_micros"]}
+    for name, prefix in ((_PLAIN, ""), (_FILTERED, "filtered_")):
+        if name in done:
+            ours, shares = summary(done[name]), shares_of(done[name], done[_ECHO])
+            kept = {key: ours[key] for key in ("per_second", "cpu_micros", "p50_ms", "p99_ms", "wrong")}
+            kept |= {"share": shares.by_calls, "share_by_cpu": shares.by_cpu}
+            figures |= {f"{prefix}{key}": value for key, value in kept.items()}
+    return figures
+
+
+def tables(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of starts and memory, and one of calls where there were such."""
+    beginning = ("items", "workers", "index", *_START_COLUMNS)
+    text = markdown_table(list(beginning), [[row[name] for name in beginning] for row in rows])
+    names = {"": _PLAIN, "filtered_": _FILTERED, "echo_": _ECHO}
+    pressed = [
+        [row["items"], row["workers"], name, *(row.get(f"{prefix}{key}", "") for key in _LOAD_COLUMNS)]
+        for row in rows
+        for prefix, name in names.items()
+        if f"{prefix}per_second" in row
+    ]
+    if pressed:
+        text += "\n" + markdown_table(["items", "workers", "server", *_LOAD_COLUMNS], pressed)
+    return text
 
 
 def main() -> None:
@@ -181,11 +114,13 @@ def main() -> None:
     parser.add_argument("--items", type=int, nargs="+", default=[1_682, 60_000, 1_000_000])
     parser.add_argument("--users", type=int, default=20_000, help="that the model knows")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=4, help="per server; 0 presses nothing")
     parser.add_argument("--users-of-round", type=int, default=32, help="that ask, other ones in each round")
     parser.add_argument("--repeats", type=int, default=200, help="calls per user and round")
     parser.add_argument("--lanes", type=int, default=8, help="connections at a time")
     parser.add_argument("--streams", type=int, default=4, help="calls in flight per connection")
+    parser.add_argument("--filters", action="store_true", help="make the same calls with filters, too")
+    parser.add_argument("--artifacts", type=Path, help="folder in which planted artifacts are kept for the next run")
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     arguments = parser.parse_args()
     h2load_path()  # missing tools are told before minutes of preparation
@@ -193,20 +128,22 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for n_items in arguments.items:
         with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            settings = ServiceSettings.prepared(folder)
-            (folder / "token").write_text(settings.token("runtime"))
-            store = open_store(StoreSettings(store_url=settings.environ["TAILORBIRD_STORE_URL"]))
-            planted = plant(store, n_items=n_items, n_users=arguments.users)
+            place = Place.prepared(
+                Path(name),
+                artifacts=arguments.artifacts,
+                n_items=n_items,
+                n_users=arguments.users,
+                filters=arguments.filters,
+            )
             for workers in arguments.workers:
-                place = Place(folder, settings, planted, workers)
-                measured = measure(place, rounds=arguments.rounds, load=load, users_of_round=arguments.users_of_round)
+                measured = measure(place, workers=workers, load=load, arguments=arguments)
                 rows.append({"items": n_items, "workers": workers, **measured})
-    header = (
-        *("items", "workers", "index", "first start s", "later s", "MiB a worker", "MiB shared"),
-        *("calls/s", "echo", "share", "CPU µs", "echo", "share by CPU", "p50 ms", "p99 ms", "wrong"),
-    )
-    table = markdown_table(header, [tuple(row.values()) for row in rows])
+    table = tables(rows)
+    if arguments.output is not None:
+        most = max(arguments.workers)
+        shown = [row for row in rows if row["workers"] == most]
+        title = f"A runtime by the size of its catalogue, {most} workers\n{machine()}"
+        draw_curves(shown, _PANELS, over="items", path=arguments.output.with_suffix(".svg"), title=title)
     chosen = {
         name: getattr(arguments, name) for name in ("users", "rounds", "users_of_round", "repeats", "lanes", "streams")
     }

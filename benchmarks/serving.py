@@ -23,21 +23,20 @@ import argparse
 import json
 import math
 import os
-import statistics
-import tempfile
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from benchmarks.catalogue import catalogue
 from benchmarks.echo import echo_server
+from benchmarks.generated_data import catalogue
 from benchmarks.load.h2load import Call, Load, LoadResult, h2load_path, run_load
-from benchmarks.report import markdown_table, percentile, publish
-from benchmarks.system import System, running_system
+from benchmarks.load.rounds import alternate, refuse_wrong, shares_of, summary
+from benchmarks.report import markdown_table, publish
+from benchmarks.system import System, deployed_once, kept_folder, running_system
 from cli.demo.generated import generate
 from cli.demo.items import EVENT, SCHEMAS, DemoData
 from cli.demo.journey import Journey
@@ -57,29 +56,14 @@ _EPOCHS = 3
 #: Answers asked for until one holds no explored item: one in forty does.
 _TRIES = 20
 _ALONE = Load(lanes=1, streams=1, repeats=20)
+_ALONE_USERS = 25
+_ALONE_SUFFIX = ", one call at a time"
 #: One parametrised filter of items, one of interactions.
 _FILTER = (
     f'INCLUDE ItemID WHERE Items.GENRES IN ($GENRES) | EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("{EVENT}")'
 )
 _GENRES = 3
 _PLAIN, _FILTERED, _ECHO = "GetRecommendations", "GetRecommendations, filtered", "echo"
-
-
-@dataclass(frozen=True)
-class Series:
-    """Calls of one kind, and what came of them by round.
-
-    Attributes:
-        server: `host:port`.
-        calls: One for each user.
-        under_load: With many calls at a time.
-        alone: With one call at a time.
-    """
-
-    server: str
-    calls: Sequence[Call]
-    under_load: list[LoadResult] = field(default_factory=list)
-    alone: list[LoadResult] = field(default_factory=list)
 
 
 def chosen_data(arguments: argparse.Namespace) -> DemoData:
@@ -89,7 +73,7 @@ def chosen_data(arguments: argparse.Namespace) -> DemoData:
     return generate() if arguments.generated else load_data(Env(os.environ).cache_dir, console=Console())
 
 
-def deploy(system: System, data: DemoData, *, epochs: int) -> tuple[str, str]:
+def deploy(system: System, data: DemoData, *, epochs: int) -> dict[str, str]:
     """Import, train and serve the data; return the ARNs of the campaign and of the filter."""
     journey = Journey(system.clients(), suffix="benchmark")
     journey.create_datasets(SCHEMAS)
@@ -101,7 +85,7 @@ def deploy(system: System, data: DemoData, *, epochs: int) -> tuple[str, str]:
         name="benchmark", datasetGroupArn=journey.dataset_group_arn, filterExpression=_FILTER
     )["filterArn"]
     journey.wait("filter", lambda: personalize.describe_filter(filterArn=filter_arn)["filter"])
-    return campaign, filter_arn
+    return {"campaign": campaign, "filter": filter_arn}
 
 
 def filtered_requests(
@@ -181,19 +165,6 @@ def explored_bytes(item_ids: Collection[str], *, repeats: int) -> tuple[int, int
     return count * max(0, scored[1] - explored[0]), count * max(0, explored[1] - scored[0])
 
 
-def summary(outcomes: Sequence[LoadResult]) -> dict[str, float]:
-    """Work out the figures of one server from its rounds."""
-    latencies = sorted(latency for outcome in outcomes for latency in outcome.latencies_ms)
-    return {
-        "requests": len(latencies),
-        "wrong": sum(outcome.wrong for outcome in outcomes),
-        "per_second": round(statistics.median(outcome.per_second for outcome in outcomes), 1),
-        "p50_ms": round(percentile(latencies, 0.5), 2),
-        "p99_ms": round(percentile(latencies, 0.99), 2),
-        "cpu_micros": round(statistics.median(outcome.cpu_micros for outcome in outcomes), 1),
-    }
-
-
 def main() -> None:
     """Run and print; figures as JSON with `--output`."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -212,6 +183,7 @@ def main() -> None:
     parser.add_argument(
         "--items", type=int, help="a generated catalogue of so many items instead, trained for one epoch"
     )
+    parser.add_argument("--keep", type=Path, help="folder in which the system is kept for the next run")
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     arguments = parser.parse_args()
     h2load_path()  # missing tools are told before minutes of preparation
@@ -222,9 +194,11 @@ def main() -> None:
     if n_users > len(users):
         raise InvalidInput(f"`users`: got {n_users} in all rounds, want at most {len(users)}, those of the data")
     settings = {"TAILORBIRD_WORKERS": str(arguments.processes)}
-    with tempfile.TemporaryDirectory() as folder, running_system(Path(folder), settings=settings) as system:
+    with kept_folder(arguments.keep) as folder, running_system(folder, settings=settings) as system:
         epochs = 1 if arguments.items else _EPOCHS
-        (campaign, filter_arn), token = deploy(system, data, epochs=epochs), system.token()
+        made_of = {"data": data.name, "epochs": epochs}
+        deployed = deployed_once(folder, made_of, partial(deploy, system, data, epochs=epochs))
+        campaign, filter_arn, token = deployed["campaign"], deployed["filter"], system.token()
         requests = [
             runtime.GetRecommendationsRequest(campaign_arn=campaign, user_id=user, num_results=_RESULTS)
             for user in users[:n_users]
@@ -237,63 +211,69 @@ def main() -> None:
         if arguments.filters:
             check_filtered(requests_by_name[_FILTERED], responses[_FILTERED], data)
         echoed = responses[_PLAIN][0]
-        with echo_server(echoed, processes=arguments.processes, folder=Path(folder)) as echo:
+        with echo_server(echoed, processes=arguments.processes, folder=folder) as echo:
             slack = explored_bytes(data.items, repeats=load.repeats)
-            series = {
-                name: Series(
-                    address,
-                    [
-                        Call(request, response.ByteSize(), slack)
-                        for request, response in zip(listed, responses[name], strict=True)
-                    ],
-                )
+            calls = {
+                name: [
+                    Call(request, response.ByteSize(), slack)
+                    for request, response in zip(listed, responses[name], strict=True)
+                ]
                 for name, listed in requests_by_name.items()
             }
-            series[_ECHO] = Series(echo, [Call(request, echoed.ByteSize(), (0, 0)) for request in requests])
-            measure(list(series.values()), load=load, users=arguments.users, token=token)
+            calls[_ECHO] = [Call(request, echoed.ByteSize()) for request in requests]
+            servers = {name: echo if name == _ECHO else address for name in calls}
+            done = measure(servers, calls, load=load, arguments=arguments, token=token)
         for listed in requests_by_name.values():
             checked_responses(address, listed, token=token)
-    report(series, data=data, arguments=arguments)
+    report(done, data=data, arguments=arguments)
 
 
-def measure(series: Sequence[Series], *, load: Load, users: int, token: str) -> None:
-    """Put all under load in alternating rounds, of some users each."""
-    for one in series:  # first calls of a process are slower
-        run_load(one.server, _METHOD, one.calls[: 2 * load.lanes], load=load, token=token)
-    for begin in range(0, len(series[0].calls), users):
-        for one in series:
-            part = one.calls[begin : begin + users]
-            one.under_load.append(run_load(one.server, _METHOD, part, load=load, token=token))
-            one.alone.append(run_load(one.server, _METHOD, part[:25], load=_ALONE, token=token))
+def measure(
+    servers: Mapping[str, str],
+    calls: Mapping[str, Sequence[Call]],
+    *,
+    load: Load,
+    arguments: argparse.Namespace,
+    token: str,
+) -> dict[str, list[LoadResult]]:
+    """Put all under load in turns; each also with one call at a time, which is told under a name of its own.
+
+    Args:
+        servers: `host:port`, by name.
+        calls: One for each user, by name.
+        load: With many calls at a time.
+        arguments: Say how many rounds of how many users.
+        token: Bearer token.
+    """
+
+    def press(name: str, users: slice) -> LoadResult:
+        return run_load(servers[name], _METHOD, calls[name][users], load=load, token=token)
+
+    def press_alone(name: str, users: slice) -> LoadResult:
+        return run_load(servers[name], _METHOD, calls[name][users][:_ALONE_USERS], load=_ALONE, token=token)
+
+    sides = {name: partial(press, name) for name in servers}
+    sides |= {f"{name}{_ALONE_SUFFIX}": partial(press_alone, name) for name in servers}
+    return alternate(sides, rounds=arguments.rounds, users=arguments.users)
 
 
-def shares(ours: Series, echo: Series) -> tuple[list[float], float]:
-    """Return the ratios of calls a second, by round, and the median ratio of processor time per call."""
-    pairs = list(zip(ours.under_load, echo.under_load, strict=True))
-    cpu_ratio = round(statistics.median(theirs.cpu_micros / mine.cpu_micros for mine, theirs in pairs), 3)
-    return [mine.per_second / theirs.per_second for mine, theirs in pairs], cpu_ratio
-
-
-def report(series: Mapping[str, Series], *, data: DemoData, arguments: argparse.Namespace) -> None:
+def report(done: Mapping[str, Sequence[LoadResult]], *, data: DemoData, arguments: argparse.Namespace) -> None:
     """Print and write the figures.
 
     Raises:
         Unavailable: A call failed: then the figures say nothing.
     """
-    figures = {name: summary(one.under_load) for name, one in series.items()}
-    figures |= {f"{name}, one call at a time": summary(one.alone) for name, one in series.items()}
-    wrong = sum(row["wrong"] for row in figures.values())
-    if wrong:
-        raise Unavailable(f"calls: got {wrong} that failed or were answered otherwise than when checked, want none")
+    refuse_wrong(done)
+    figures = {name: summary(outcomes) for name, outcomes in done.items()}
     table = markdown_table(
         ("server", "calls", "wrong", "calls/s", "p50 ms", "p99 ms", "server CPU µs/call"),
         [(name, *row.values()) for name, row in figures.items()],
     )
-    compared = {name: shares(one, series[_ECHO]) for name, one in series.items() if name != _ECHO}
-    for name, (ratios, cpu_ratio) in compared.items():
-        rounds = ", ".join(f"{value:.3f}" for value in ratios)
-        table += f"\nRatio of calls/s of {name} {statistics.median(ratios):.3f} (rounds: {rounds}), "
-        table += f"by processor time per call {cpu_ratio}\n"
+    compared = {name: shares_of(done[name], done[_ECHO]) for name in (_PLAIN, _FILTERED) if name in done}
+    for name, shares in compared.items():
+        rounds = ", ".join(f"{value:.3f}" for value in shares.by_round)
+        table += f"\nRatio of calls/s of {name} {shares.by_calls:.3f} (rounds: {rounds}), "
+        table += f"by processor time per call {shares.by_cpu}\n"
     settings = {
         name: getattr(arguments, name)
         for name in ("rounds", "users", "repeats", "lanes", "streams", "processes", "filters")
@@ -302,8 +282,7 @@ def report(series: Mapping[str, Series], *, data: DemoData, arguments: argparse.
     measured: dict[str, Any] = {"settings": settings, "servers": figures}
     for name, prefix in ((_PLAIN, ""), (_FILTERED, "filtered_")):
         if name in compared:
-            ratios, cpu_ratio = compared[name]
-            measured |= {f"{prefix}ratio": round(statistics.median(ratios), 3), f"{prefix}cpu_ratio": cpu_ratio}
+            measured |= {f"{prefix}ratio": compared[name].by_calls, f"{prefix}cpu_ratio": compared[name].by_cpu}
     publish(measured, table=table, output=arguments.output)
 
 

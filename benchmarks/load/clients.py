@@ -14,19 +14,19 @@ import asyncio
 import itertools
 import json
 import random
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack
-from dataclasses import asdict, dataclass, field
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import grpc.aio
 import uvloop
 
+from benchmarks.load.generators import run_generators, told_to_begin
 from benchmarks.load.histograms import add_encoded, encoded, new_histogram
 from benchmarks.load.mix import DrawnCall, Target, draw_calls
 from common.errors import Unavailable
@@ -34,7 +34,6 @@ from common.rpc.channels import bare_aio_channel, call_metadata, deadline_second
 
 __all__ = ["ClientLoad", "Outcome", "press"]
 
-_READY: Final = "ready"
 #: Different calls of one process, which come again when all were made.
 _PREPARED: Final = 10_000
 #: Between the word to begin and the beginning, so that all processes begin together.
@@ -113,28 +112,8 @@ def press(loads: Sequence[ClientLoad]) -> Outcome:
         Unavailable: A process ended early, or no call was answered.
     """
     outcome = Outcome(max(load.seconds for load in loads))
-    with ExitStack() as stack:
-        processes = []
-        for load in loads:
-            command = [sys.executable, "-m", "benchmarks.load.clients", json.dumps(asdict(load))]
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            stack.enter_context(process)
-            stack.callback(process.kill)
-            processes.append(process)
-        for process in processes:
-            assert process.stdout is not None
-            if process.stdout.readline().strip() != _READY:
-                raise Unavailable("clients: got no readiness, want them ready; see what they wrote")
-        begin = time.monotonic() + _BEGIN_SECONDS
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write(f"{begin}\n")
-            process.stdin.flush()
-        for process in processes:
-            said, _ = process.communicate()
-            if process.returncode:
-                raise Unavailable(f"clients: got an end with status {process.returncode}, want 0; see what they wrote")
-            outcome.add(json.loads(said))
+    for said in run_generators("benchmarks.load.clients", loads, begin=lambda: str(time.monotonic() + _BEGIN_SECONDS)):
+        outcome.add(said)
     if not outcome.calls:
         raise Unavailable(f"calls: got none answered ({dict(outcome.failures)}), want a server that answers")
     return outcome
@@ -224,9 +203,7 @@ async def _run(load: ClientLoad) -> None:
     clients = _Clients(load, prepared, token=target.token)
     async with AsyncExitStack() as stack:
         await clients.connect(stack, prepared)
-        sys.stdout.write(f"{_READY}\n")
-        sys.stdout.flush()
-        begin = float(await asyncio.to_thread(sys.stdin.readline))
+        begin = float(await told_to_begin())
         await (clients.open_loop(begin) if load.per_second else clients.closed_loop(begin))
     sys.stdout.write(clients.report())
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from rich.console import Console
 from benchmarks.echo import echo_server, list_of_items
 from benchmarks.gateway import running_gateway
 from benchmarks.load.mix import Target
-from benchmarks.system import System, running_system
+from benchmarks.system import System, deployed_once, running_system
 from cli.demo.generated import generate
 from cli.demo.items import EVENT, SCHEMAS, DemoData
 from cli.demo.journey import Journey
@@ -37,6 +38,7 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--generated", action="store_true", help="a system with a generated catalogue, not MovieLens 100K"
     )
+    parser.add_argument("--keep", type=Path, help="folder in which the system is kept for the next run")
     parser.add_argument("--workers", type=int, default=2, help="processes of the server")
 
 
@@ -56,11 +58,12 @@ def running_target(arguments: argparse.Namespace, folder: Path) -> Iterator[Path
             yield path
     else:
         data = generate() if arguments.generated else load_data(Env(os.environ).cache_dir, console=Console())
-        home = folder / "system"
-        home.mkdir()
+        home = folder / "system" if arguments.keep is None else arguments.keep
+        home.mkdir(parents=True, exist_ok=True)
         settings = {"TAILORBIRD_WORKERS": str(arguments.workers)}
         with running_system(home, settings=settings) as system:
-            _deploy(system, data).write(path)
+            deployed = deployed_once(home, {"data": data.name, **_EPOCHS}, partial(_deploy, system, data))
+            _target(system, data, deployed).write(path)
             yield path
 
 
@@ -88,19 +91,24 @@ def _echo(processes: int, folder: Path) -> Iterator[Target]:
         )
 
 
-def _deploy(system: System, data: DemoData) -> Target:
+def _deploy(system: System, data: DemoData) -> dict[str, str]:
+    """Import, train and serve the data; return the ARNs of the campaigns and the id of the event tracker."""
     journey = Journey(system.clients(), suffix="load")
     journey.create_datasets(SCHEMAS)
     files = data.write_csv(system.installation.buckets / "load")
     journey.import_csv({kind: f"s3://load/{path.name}" for kind, path in files.items()})
-    campaigns = {}
+    deployed = {}
     for name, recipe, hyperparameters in (
         ("campaign", "aws-user-personalization-v2", _EPOCHS),
         ("related", "aws-sims", {}),
         ("ranking", "aws-personalized-ranking-v2", _EPOCHS),
     ):
         solution = journey.create_solution(name, recipe, hyperparameters=hyperparameters)
-        campaigns[name] = journey.create_campaign(name, journey.train(solution))
+        deployed[name] = journey.create_campaign(name, journey.train(solution))
+    return {**deployed, "tracking_id": journey.create_event_tracker()}
+
+
+def _target(system: System, data: DemoData, deployed: Mapping[str, str]) -> Target:
     key = system.installation.access_keys().create("load")
     return Target(
         runtime=system.ports.address("runtime_service"),
@@ -108,8 +116,7 @@ def _deploy(system: System, data: DemoData) -> Target:
         token=system.token(),
         endpoint=system.ports.endpoint,
         access_key=(key.access_key_id, key.secret_access_key),
-        **campaigns,
-        tracking_id=journey.create_event_tracker(),
+        **deployed,
         event_type=EVENT,
         users=sorted(data.users),
         items=sorted(data.items),

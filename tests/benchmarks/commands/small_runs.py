@@ -77,8 +77,15 @@ def described_items(folder):
     return place
 
 
+def planted_artifacts(folder):
+    """Where the tests of a module keep what they plant: it is the same for all, and takes seconds."""
+    return f"--artifacts={folder.parent / 'artifacts'}"
+
+
 #: These want h2load: CI installs it, and fails where that did not work.
-PRESSING = {"benchmarks.by_hand", "benchmarks.gateway", "benchmarks.scale", "benchmarks.serving"}
+PRESSING = {
+    *("benchmarks.by_hand", "benchmarks.extras", "benchmarks.gateway", "benchmarks.scale", "benchmarks.serving"),
+}
 #: These want PostgreSQL, likewise.
 STORING = {"benchmarks.control_plane"}
 #: These want strace, likewise.
@@ -109,11 +116,22 @@ SERVING = {
 }
 SCALE = {
     "benchmarks.scale": (
-        None,
+        planted_artifacts,
         (
-            *("--items", "400", "--users", "200", "--workers", "1", "--rounds", "1"),
+            *("--items", "400", "--users", "200", "--workers", "1", "--rounds", "1", "--filters"),
             *("--users-of-round", "4", "--repeats", "20", "--lanes", "2"),
         ),
+    ),
+    "benchmarks.extras": (
+        planted_artifacts,
+        (
+            *("--items", "400", "--users", "200", "--only", "all", "--rounds", "1"),
+            *("--users-of-round", "4", "--repeats", "20", "--lanes", "2"),
+        ),
+    ),
+    "benchmarks.look_ups": (
+        planted_artifacts,
+        ("--items", "400", "--users", "200", "--look-ups", "20", "--exact-users", "10"),
     ),
     "benchmarks.request_steps": (
         None,

@@ -13,9 +13,9 @@ PARTS = {
     "benchmarks.faults.crash_campaign",
     "benchmarks.faults.forked_services",
     "benchmarks.load.clients",
-    "benchmarks.planted",
     "benchmarks.put_clients",
     "benchmarks.quality.rectools_sasrec",
+    "benchmarks.untold_runtime",
 }
 
 

@@ -1,13 +1,25 @@
-"""Planted data: of the asked size, with tastes; and what is held out of it."""
+"""Generated data: of the size that is wanted, in the shape of real data, with tastes; and what is held out of it."""
 
 from collections import Counter
 
-from benchmarks.catalogues import hold_out_last, planted
+from benchmarks.generated_data import catalogue, hold_out_last, planted_tastes
 from cli.demo.items import DemoData, Interaction
 
 
+def test_items_differ_in_popularity_and_users_have_different_items():
+    data = catalogue(2000, users=300, events=40)
+
+    counts = Counter(one.item for one in data.interactions)
+    by_user = Counter(one.user for one in data.interactions)
+    assert (len(data.items), len(data.users), len(by_user)) == (2000, 300, 300)
+    assert set(counts) <= set(data.items)
+    assert len({(one.user, one.item) for one in data.interactions}) == len(data.interactions)
+    assert sum(count for _, count in counts.most_common(20)) > 10 * len(data.interactions) * 20 / 2000
+    assert catalogue(2000, users=300, events=40) == data
+
+
 def test_planted_data_has_its_size_and_users_prefer_few_clusters():
-    data = planted(items=1020, users=200, events=20)
+    data = planted_tastes(items=1020, users=200, events=20)
     assert (len(data.items), len(data.users)) == (1020, 200)
     assert {entry.item for entry in data.interactions} <= set(data.items)
     places = {item: place for place, item in enumerate(data.items)}
@@ -22,7 +34,7 @@ def test_planted_data_has_its_size_and_users_prefer_few_clusters():
         for items in by_user.values()
     ]
     assert sum(shares) / len(shares) > 0.75
-    assert planted(items=1020, users=200, events=20).interactions == data.interactions
+    assert planted_tastes(items=1020, users=200, events=20).interactions == data.interactions
 
 
 def test_the_last_interaction_of_a_user_is_held_out_where_others_know_its_item():

@@ -1,4 +1,9 @@
-"""Data sets of any size with planted tastes, for measurements that published ones are too small for."""
+"""Generated data sets of any size, for measurements that published ones are too small for; and what is held out of one.
+
+`catalogue` is for the cost of serving: as popular as the items of real catalogues, so that histories have as many
+different items, and items as many followers, as those of real data of this size; that every item is used is not
+promised. `planted_tastes` is for the quality of what is recommended: there is something to learn.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +14,11 @@ from numpy.typing import NDArray
 
 from cli.demo.items import DemoData, Interaction, Item, User
 
-__all__ = ["hold_out_last", "planted"]
+__all__ = ["catalogue", "hold_out_last", "planted_tastes"]
 
 _START: Final = 1_700_000_000
+#: Half of what a user does is at most so many items away from the user's place.
+_NEAR: Final = 200
 _ITEMS_OF_CLUSTER: Final = 50
 _CLUSTERS_OF_USER: Final = 3
 #: Of a user's choices; the rest is drawn from everything.
@@ -30,7 +37,40 @@ _GENRES: Final = (
 )
 
 
-def planted(*, items: int, users: int, events: int, seed: int = 1) -> DemoData:
+def catalogue(items: int, *, users: int = 4000, events: int = 50, seed: int = 1) -> DemoData:
+    """Return data in which the n-th item is used in proportion to 1 / (n + 10); the same arguments give the same.
+
+    Half of what a user does lies near a place of the user's own, and items that are near one another share a genre.
+
+    Args:
+        items: Number of items.
+        users: Number of users.
+        events: Of each user, at most: an item is counted once.
+        seed: Seed of the random numbers.
+    """
+    random = np.random.default_rng(seed)
+    chances = 1.0 / (np.arange(items) + 10.0)
+    popular = random.choice(items, (users, events), p=chances / chances.sum())
+    near = random.integers(0, items, (users, 1)) + random.integers(-_NEAR, _NEAR, (users, events))
+    chosen = np.where(random.random((users, events)) < 0.5, near % items, popular).tolist()
+    names = [f"item-{number}" for number in range(items)]
+    return DemoData(
+        name=f"generated, {items} items",
+        notice="Generated: the films do not exist.",
+        items={
+            name: Item(f"Film {number}", (_GENRES[number * len(_GENRES) // items],), 1990 + number % 35)
+            for number, name in enumerate(names)
+        },
+        users={f"user-{number}": User(16 + number % 60, "FM"[number % 2], "student") for number in range(users)},
+        interactions=[
+            Interaction(f"user-{number}", names[item], timestamp=_START + 3600 * step, value=5.0)
+            for number, row in enumerate(chosen)
+            for step, item in enumerate(dict.fromkeys(row))
+        ],
+    )
+
+
+def planted_tastes(*, items: int, users: int, events: int, seed: int = 1) -> DemoData:
     """Return a data set whose users choose mostly from a few clusters of items, popular ones more often (Zipf's law).
 
     The order of a user's choices says nothing, so that methods without a sense of it are at no disadvantage.

@@ -1,4 +1,7 @@
-"""A model of any size that was not trained: what serves it costs what a trained one of the same shapes would cost.
+"""A model in memory of which everything is drawn, nothing trained: made in a moment, where no artifact is wanted.
+
+What serves it costs what a trained one of the same shapes would cost. Artifacts of any size, which a runtime can serve
+and whose index is of use, are made by `benchmarks.planted`.
 
 Items differ in popularity as in real catalogues (the uses of the n-th are proportional to 1 / (n + 10)), users stay
 near a place of the catalogue, and the rules are counted from what the users did. Vectors lie around few centres. So
@@ -22,7 +25,7 @@ from recipes.components.sequential_rules import PLACES, SequentialRules
 from recipes.data.histories import FloatArray, Histories
 from recipes.models.sasrec.score import SASRecScorer
 
-__all__ = ["EVENT_TYPES", "planted_model"]
+__all__ = ["EVENT_TYPES", "drawn_model"]
 
 EVENT_TYPES = ("watch", "buy")
 _RECIPE = "aws-user-personalization-v2"
@@ -34,7 +37,7 @@ _DAY = 86_400
 _NEW_SHARE = 0.01
 
 
-def planted_model(*, n_items: int, n_users: int, events: int, seed: int = 1) -> Model:
+def drawn_model(*, n_items: int, n_users: int, events: int, seed: int = 1) -> Model:
     """Make the model.
 
     Args:
