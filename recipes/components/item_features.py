@@ -39,6 +39,11 @@ class ItemFeatures(NamedTuple):
     features: Any
     cold: Any
 
+    def take(self, rows: Any) -> ItemFeatures:
+        """Return the features of some items, int32 [K]; those beyond the last item are warm and have none."""
+        taken = (values.at[rows].get(mode="fill", fill_value=0) for values in self)
+        return ItemFeatures(*taken)
+
     def target_weights(self, weights: Any, targets: Any) -> Any:
         """Return weights of targets, float32 [N], with those of cold items 0; targets: int32 [N]."""
         return weights * (1.0 - self.cold[targets])

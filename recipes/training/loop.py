@@ -27,6 +27,7 @@ from recipes.training.losses import Loss
 from recipes.training.network import Network, Parameters
 from recipes.training.optimizer import LinearSchedule, Optimizer, OptimizerState
 from recipes.training.progress import EpochProgress
+from recipes.training.row_updates import RowState, RowUpdates, number_rows
 
 __all__ = ["BestEpoch", "Trainer", "TrainingSteps", "to_numpy", "train"]
 
@@ -36,6 +37,9 @@ _WITHOUT = 0.2
 
 #: What the random numbers of the two are derived by, apart from those of the network's dropout.
 _CONTEXT, _USER_FEATURES = 1 << 20, 1 << 21
+
+#: A step changes the rows of the items that it reads alone where the catalogue has more than so many times as many.
+_ROWS_FROM = 4
 
 #: Measures a network's parameters on held-out steps: the value that decides, and what else is to be remembered of them.
 Evaluate = Callable[[dict[str, FloatArray]], tuple[float, Mapping[str, float]]]
@@ -107,6 +111,10 @@ class Trainer:
         self._shapes = shapes
         self._items = jax.tree.map(jnp.asarray, items)
         self._seed = seed
+        self._n_items = len(counts)
+        self._row_capacity = max(rows * places for rows, places in shapes) + loss.n_sampled
+        by_rows = loss.n_sampled > 0 and self._n_items > _ROWS_FROM * self._row_capacity
+        self._row_updates = optimizer.row_updates() if by_rows else None
 
     def begin(self, arrays: Mapping[str, FloatArray]) -> OptimizerState:
         """Make the state before the first step."""
@@ -138,23 +146,35 @@ class Trainer:
         mass = sum(float(batch.weights.sum()) for batch in batches)
         scale = np.float32(len(batches) / mass)
         key = jax.random.key(int(random.integers(2**31)))
+        learning: Any = state if self._row_updates is None else self._row_updates.begin(state)
         losses = []
         for place, batch in enumerate(batches):
             rate = np.float32(self._learning_rate * schedule.share(place, steps=len(batches)))
-            state, loss = _step(
-                state,
-                batch,
-                (scale, rate),
-                jax.random.fold_in(key, place),
-                self._sample(random),
-                self._items,
-                network=self._network,
-                loss=self._loss,
-                optimizer=self._optimizer,
-            )
+            step_key, drawn = jax.random.fold_in(key, place), self._sample(random)
+            learning, loss = self._take_step(learning, batch, (scale, rate), step_key, drawn)
             losses.append(loss)
             progress.report_within((place + 1) / len(batches), wait=partial(jax.block_until_ready, loss))
-        return state, float(np.mean(jax.device_get(losses)))
+        if self._row_updates is not None:
+            learning = _finish_rows(learning.whole, learning[1:], rate, row_updates=self._row_updates)
+        return learning, float(np.mean(jax.device_get(losses)))
+
+    def _take_step(
+        self,
+        state: Any,
+        batch: Batch,
+        scales: tuple[np.float32, np.float32],
+        key: Array,
+        drawn: tuple[NDArray[Any], ...],
+    ) -> tuple[Any, Array]:
+        """Take one step with an `OptimizerState`, or with a `RowState` by rows; the state is given up."""
+        parts: dict[str, Any] = {"network": self._network, "loss": self._loss}
+        if self._row_updates is None:
+            new, value = _step(state, batch, scales, key, drawn, self._items, **parts, optimizer=self._optimizer)
+        else:
+            rows, batch, drawn = number_rows(batch, drawn, capacity=self._row_capacity, n_items=self._n_items)
+            parts["row_updates"] = self._row_updates
+            new, value = _row_step(state, batch, scales, key, drawn, self._items, **parts, rows=rows)
+        return new, value
 
 
 def train(
@@ -202,6 +222,37 @@ def train(
 def to_numpy(parameters: Parameters) -> dict[str, FloatArray]:
     """Copy parameters to NumPy: the arrays of JAX are donated to the next step."""
     return {name: np.array(value) for name, value in parameters.items()}
+
+
+@partial(jax.jit, static_argnames="row_updates", donate_argnums=0)
+def _finish_rows(
+    whole: OptimizerState, others: tuple[Array, Array, Array], learning_rate: Array, *, row_updates: RowUpdates
+) -> OptimizerState:
+    """Bring all rows of an epoch up to date; what it gives up, the first part of a `RowState`, is what it returns."""
+    return row_updates.finish(RowState(whole, *others), learning_rate)
+
+
+@partial(jax.jit, static_argnames=("network", "loss", "row_updates"), donate_argnums=0)
+def _row_step(
+    state: RowState,
+    batch: Batch,
+    scales: tuple[Array, Array],
+    key: Array,
+    drawn: tuple[Array, ...],
+    items: ItemFeatures | None,
+    *,
+    rows: Array,
+    network: Network,
+    loss: Loss,
+    row_updates: RowUpdates,
+) -> tuple[RowState, Array]:
+    """Take one step on some rows of the item tables, int32 [K]; `batch` and `drawn` name items by their place in it."""
+    read = row_updates.read(state, rows, scales[1])
+    items = None if items is None else items.take(rows)
+    read, value = _step(
+        read, batch, scales, key, drawn, items, network=network, loss=loss, optimizer=row_updates.optimizer
+    )
+    return row_updates.write(state, rows, read), value
 
 
 @partial(jax.jit, static_argnames=("network", "loss", "optimizer"), donate_argnums=0)

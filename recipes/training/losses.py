@@ -25,7 +25,8 @@ from recipes.training.config import SequenceConfig
 
 __all__ = ["FullSoftmax", "Loss", "NegativeSampler", "SampledSoftmax", "choose_loss"]
 
-#: Draws what a loss samples for one step: arrays whose shapes are the same at every step; () where it samples nothing.
+#: Draws what a loss samples for one step: arrays whose shapes are the same at every step, the first one of items,
+#: int32 [S]; () where it samples nothing.
 NegativeSampler = Callable[[np.random.Generator], tuple[NDArray[Any], ...]]
 
 #: Tokens at most whose scores are held at once: small enough for the cache, large enough for the matrix product.
@@ -48,6 +49,10 @@ class Loss(Protocol):
     @property
     def max_batch_rows(self) -> int:
         """Longest sequences in one batch at most, when the batch size is left open."""
+
+    @property
+    def n_sampled(self) -> int:
+        """Items that one step samples; 0 where it reads the whole catalogue."""
 
     def negative_sampler(self, counts: NDArray[np.int64]) -> NegativeSampler:
         """Return what draws the random numbers of a step.
@@ -83,6 +88,11 @@ class FullSoftmax:
         """Longest sequences in one batch at most."""
         return _ROWS_FULL
 
+    @property
+    def n_sampled(self) -> int:
+        """Nothing is sampled."""
+        return 0
+
     def negative_sampler(self, counts: NDArray[np.int64]) -> NegativeSampler:  # noqa: ARG002 -- nothing is sampled
         """Return what draws nothing."""
         return lambda random: ()  # noqa: ARG005 -- nothing is sampled
@@ -110,13 +120,21 @@ class SampledSoftmax:
         """Longest sequences in one batch at most."""
         return _ROWS_SAMPLED
 
+    @property
+    def n_sampled(self) -> int:
+        """Items that one step samples."""
+        return self.sampled_items
+
     def negative_sampler(self, counts: NDArray[np.int64]) -> NegativeSampler:
         """Return what draws items, int32 [S], and the logarithms of the expected draws of each, float32 [S]."""
         chances = (counts + 1.0) ** _SAMPLING_POWER
         chances = chances / chances.sum()
+        # As `random.choice` does it, which would add them up again at every step.
+        reached = chances.cumsum()
+        reached /= reached[-1]
 
         def draw(random: np.random.Generator) -> tuple[NDArray[Any], ...]:
-            items = random.choice(len(chances), self.sampled_items, p=chances)
+            items = reached.searchsorted(random.random(self.sampled_items), side="right")
             return items.astype(np.int32), np.log(len(items) * chances[items]).astype(np.float32)
 
         return draw

@@ -14,6 +14,7 @@ import optax
 from jax import Array
 
 from recipes.training.network import Parameters
+from recipes.training.row_updates import RowUpdates
 
 __all__ = ["DEFAULT_OPTIMIZER", "AveragedAdam", "LinearSchedule", "Optimizer", "OptimizerState"]
 
@@ -47,6 +48,9 @@ class Optimizer(Protocol):
             learning_rate: float32 [], size of the step.
         """
 
+    def row_updates(self) -> RowUpdates | None:
+        """Return how steps change a few rows of the item tables alone; None where every step must change all."""
+
 
 @dataclass(frozen=True, slots=True)
 class AveragedAdam:
@@ -58,14 +62,18 @@ class AveragedAdam:
     1 / `averaging_delay` of the steps.
 
     Attributes:
+        first_moment_decay: Adam's beta1.
         second_moment_decay: Adam's beta2; 0.98 forgets old sizes of gradients faster than the usual 0.999, as fits here
             are short.
+        epsilon: Added to the root of the second moment.
         averaging: Share of the average that each step keeps in the end. On validation steps of Amazon Beauty the best
             average was 1.8 % above that of a share of 0.98, on those of MovieLens 1M as good.
         averaging_delay: On Beauty, 2 and 4 instead of 9 (averages over a half and a quarter of all steps) were worse.
     """
 
+    first_moment_decay: float = 0.9
     second_moment_decay: float = 0.98
+    epsilon: float = 1e-8
     averaging: float = 0.995
     averaging_delay: float = 9.0
 
@@ -80,12 +88,20 @@ class AveragedAdam:
         # Written out: `optax.apply_updates` and `optax.incremental_update` name the terms in another order, which the
         # compiler rounds otherwise, and models would no longer come out as those of earlier versions, byte for byte.
         parameters = jax.tree.map(lambda old, by: old - learning_rate * by, state.parameters, directions)
-        kept = jnp.minimum(self.averaging, 1.0 - self.averaging_delay / (self.averaging_delay + moments.count))
+        kept = self.kept_share(moments.count)
         average = jax.tree.map(lambda old, new: kept * old + (1.0 - kept) * new, state.average, parameters)
         return OptimizerState(parameters, average, moments)
 
+    def kept_share(self, count: Array) -> Array:
+        """Return the share that the average keeps of itself at step `count`, int32 [] from 1."""
+        return jnp.minimum(self.averaging, 1.0 - self.averaging_delay / (self.averaging_delay + count))
+
+    def row_updates(self) -> RowUpdates:
+        """Return how steps change a few rows alone."""
+        return RowUpdates(self)
+
     def _adam(self) -> optax.GradientTransformation:
-        return optax.scale_by_adam(b2=self.second_moment_decay)
+        return optax.scale_by_adam(b1=self.first_moment_decay, b2=self.second_moment_decay, eps=self.epsilon)
 
 
 #: What networks are fitted with where a model gives no other.

@@ -15,7 +15,9 @@ from recipes.models.sasrec.network import SASRec
 from recipes.ports import ignore_progress
 from recipes.registry import make_fitter, read_config
 from recipes.retrieval.scoring import catalogue_scores
+from recipes.training import loop
 from recipes.training.early_stopping import Decision
+from recipes.training.losses import SampledSoftmax
 from recipes.training.optimizer import OptimizerState
 from recipes.training.sequence_model import (
     SequenceModel,
@@ -127,6 +129,10 @@ class BPR:
     negatives: int
     max_batch_rows: int = 48
 
+    @property
+    def n_sampled(self):
+        return self.negatives
+
     def negative_sampler(self, counts):
         return lambda random: (random.integers(0, len(counts), self.negatives).astype(np.int32),)
 
@@ -148,6 +154,9 @@ class GradientDescent:
         moved = jax.tree.map(lambda old, slope: old - learning_rate * slope, state.parameters, gradients)
         return OptimizerState(moved, jax.tree.map(jax.numpy.array, moved), ())
 
+    def row_updates(self):
+        return None
+
 
 def fit_rings(**values):
     config = SASRecConfig.from_hyperparameters({
@@ -167,6 +176,17 @@ def test_an_optimiser_that_the_loop_has_never_seen_is_used():
     slow, adam = fit_rings(optimizer=GradientDescent()), fit_rings()
     assert adam["network_validation_ndcg_at_10"] > 0.9
     assert adam["training_loss"] < slow["training_loss"] < np.log(33)
+
+
+def test_steps_by_rows_learn_what_steps_on_the_whole_catalogue_learn(monkeypatch):
+    def sampled(config, *, n_items):
+        return SampledSoftmax(8)
+
+    whole = fit_rings(choose_loss=sampled)
+    monkeypatch.setattr(loop, "_ROWS_FROM", 0)
+    by_rows = fit_rings(choose_loss=sampled)
+    assert by_rows["training_loss"] == pytest.approx(whole["training_loss"], rel=0.05)
+    assert by_rows["network_validation_ndcg_at_10"] > 0.9
 
 
 class BestOfTwo:
