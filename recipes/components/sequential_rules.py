@@ -33,6 +33,8 @@ __all__ = ["PLACES", "RuleShape", "SequentialRules", "SequentialRulesBaseline", 
 PLACES = 10
 #: Places that a follower may come after an item.
 _WINDOW = 10
+#: Pairs that are counted at once, at most where no item has more: sorting them takes about a GiB.
+_PAIRS_AT_ONCE = 1 << 24
 #: Followers kept for an item.
 _KEPT = 256
 #: Power of the leader's popularity that is divided out.
@@ -64,22 +66,18 @@ class RuleShape:
     follower_power: float = 0.3
 
 
-def _count_pairs(
-    histories: Histories, *, n_items: int, weights: FloatArray | None = None
-) -> tuple[SparseRows, FloatArray]:
-    """Count followers up to `_WINDOW` places on, each 1 / distance.
-
-    Args:
-        histories: To count in.
-        n_items: Items of the catalogue.
-        weights: float32 [total], what each step counts as a follower and for popularity; None for 1.
-
-    Returns:
-        The counts, and the popularity of each item, at least 1: float32 [n_items].
-    """
+def _popularity(histories: Histories, *, n_items: int, weights: FloatArray | None) -> FloatArray:
+    """Return how much each item is used, at least 1: float32 [n_items]."""
     uses = np.bincount(histories.items, weights=weights, minlength=n_items)
-    popularity = np.maximum(uses, 1).astype(np.float32)
-    return count_successors(histories, n_items=n_items, window=_WINDOW, weights=weights), popularity
+    return np.maximum(uses, 1).astype(np.float32)
+
+
+def _blocks(histories: Histories, *, n_items: int, pairs_at_once: int) -> list[tuple[int, int]]:
+    """Divide the items into blocks, begin and end, that few enough pairs involve."""
+    uses = np.bincount(histories.items, minlength=n_items)
+    numbers = np.cumsum(uses) * (2 * _WINDOW) // pairs_at_once
+    begins = np.flatnonzero(np.diff(numbers, prepend=-1))
+    return list(zip(begins.tolist(), [*begins[1:].tolist(), n_items], strict=True))
 
 
 def _strengths_of(counted: SparseRows, popularity: FloatArray, *, follower_power: float) -> SparseRows:
@@ -110,8 +108,9 @@ class SequentialRules:
         shape: RuleShape | None = None,
         kept: int = _KEPT,
         weights: FloatArray | None = None,
+        pairs_at_once: int = _PAIRS_AT_ONCE,
     ) -> Self:
-        """Count pairs, and keep the strongest rules of each item.
+        """Count followers up to `_WINDOW` places on, each 1 / distance, and keep the strongest rules of each item.
 
         Args:
             histories: To count in.
@@ -119,11 +118,20 @@ class SequentialRules:
             shape: Of the rules.
             kept: Rules kept for an item.
             weights: float32 [total], what each step counts as a follower and for popularity; None for 1.
+            pairs_at_once: Bounds the memory; the rules are the same.
         """
         shape = shape or RuleShape()
-        pairs, popularity = _count_pairs(histories, n_items=n_items, weights=weights)
-        counted = pairs.with_transpose(shape.backward)
-        return cls(_strengths_of(counted, popularity, follower_power=shape.follower_power).strongest(kept), shape)
+        popularity = _popularity(histories, n_items=n_items, weights=weights)
+        blocks, parts = _blocks(histories, n_items=n_items, pairs_at_once=pairs_at_once), []
+        for begin, end in blocks:
+            involving = None
+            if len(blocks) > 1:
+                involving = np.zeros(n_items, bool)
+                involving[begin:end] = True
+            pairs = count_successors(histories, n_items=n_items, window=_WINDOW, weights=weights, involving=involving)
+            counted = pairs.with_transpose(shape.backward).within(begin, end)
+            parts.append(_strengths_of(counted, popularity, follower_power=shape.follower_power).strongest(kept))
+        return cls(SparseRows.joined(parts), shape)
 
     def entries(self, history: History) -> tuple[ItemIndexes, NDArray[np.int64], FloatArray]:
         """Collect the rules of the newest items of a history.
@@ -198,8 +206,12 @@ def learn_shape(
         weights: float32 [total], what each step counts as a follower and for popularity; None for 1.
         target_weights: float32 [m], how much each held-out step counts; None for 1.
     """
-    pairs, popularity = _count_pairs(learnt, n_items=n_items, weights=weights)
+    popularity = _popularity(learnt, n_items=n_items, weights=weights)
     rows = _new_steps(shown, targets)
+    # The rules of all other leaders are without effect on what follows.
+    leaders = np.zeros(n_items, bool)
+    leaders[shown.take(rows).newest(PLACES).items] = True
+    pairs = count_successors(learnt, n_items=n_items, window=_WINDOW, weights=weights, involving=leaders)
     counts = None if target_weights is None or not target_weights[rows].any() else target_weights[rows]
     best, best_ndcg = RuleShape(), -1.0
     for backward in _BACKWARD:

@@ -29,6 +29,7 @@ def count_successors(
     window: int,
     weight: Callable[[int], float] = lambda gap: 1.0 / gap,
     weights: FloatArray | None = None,
+    involving: NDArray[np.bool_] | None = None,
 ) -> SparseRows:
     """Count how often item j comes after item i in a history, within a window, closer pairs weighing more.
 
@@ -38,14 +39,18 @@ def count_successors(
         window: Places that j may come after i at most.
         weight: What a pair counts, given how many places are between the two, from 1 for neighbours.
         weights: float32 [total], what each step counts as a successor; None for 1.
+        involving: bool [n_items], count only pairs of which either item is one of these; None for all.
 
     Returns:
         [n_items, n_items], row i, column j: the summed weights.
     """
     users = histories.owners()
+    counts = None if involving is None else involving[histories.items]
     before, after, values = [], [], []
     for gap in range(1, window + 1):
         is_pair = users[gap:] == users[:-gap]
+        if counts is not None:
+            is_pair &= counts[gap:] | counts[:-gap]
         before.append(histories.items[:-gap][is_pair])
         after.append(histories.items[gap:][is_pair])
         counted = np.full(len(before[-1]), weight(gap), np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,21 @@ class SparseRows:
         order = np.argsort(self.columns, kind="stable")
         offsets = np.searchsorted(self.columns[order], np.arange(n_columns + 1))
         return SparseRows(offsets.astype(np.int64), self.rows()[order].astype(np.int32), self.values[order])
+
+    def within(self, begin: int, end: int) -> SparseRows:
+        """Return this matrix with the rows `begin` to `end` - 1 alone; all others are empty."""
+        first, last = int(self.offsets[begin]), int(self.offsets[end])
+        offsets = np.clip(self.offsets, first, last) - first
+        return SparseRows(offsets, self.columns[first:last], self.values[first:last])
+
+    @classmethod
+    def joined(cls, parts: Sequence[SparseRows]) -> SparseRows:
+        """Put matrices of one shape together, the rows that each has entries in before those of the next one."""
+        return cls(
+            np.sum([part.offsets for part in parts], axis=0),
+            np.concatenate([part.columns for part in parts]),
+            np.concatenate([part.values for part in parts]),
+        )
 
     def with_transpose(self, share: float) -> SparseRows:
         """Return the sum of this square matrix and `share` times its transpose."""

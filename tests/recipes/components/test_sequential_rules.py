@@ -57,6 +57,20 @@ def test_farther_followers_count_less_and_none_beyond_the_window():
     assert strengths(rules, 0) == pytest.approx({item: 1 / item for item in range(1, 11)})
 
 
+@pytest.mark.parametrize("backward", [0.0, 0.25])
+def test_rules_are_the_same_in_however_many_blocks_pairs_are_counted(backward):
+    histories = noise().histories()
+    weights = np.random.default_rng(3).random(len(histories.items)).astype(np.float32)
+    options = {"n_items": NOISE_ITEMS, "shape": RuleShape(backward), "kept": 9, "weights": weights}
+    whole, *others = (
+        SequentialRules.count(histories, **options, pairs_at_once=count).rules for count in (1 << 24, 5_000, 1)
+    )
+    for other in others:
+        assert other.offsets.tolist() == whole.offsets.tolist()
+        assert other.columns.tolist() == whole.columns.tolist()
+        assert other.values.tobytes() == whole.values.tobytes()
+
+
 def test_only_the_strongest_followers_of_an_item_are_kept():
     assert strengths(rules_of([0, 1, 2, 3, 4], n_items=5, kept=2), 0) == pytest.approx({1: 1.0, 2: 1 / 2})
 

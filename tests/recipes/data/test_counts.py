@@ -18,6 +18,12 @@ def test_pairs_beyond_the_window_and_of_two_users_do_not_count():
     assert counts.tolist() == [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
 
 
+def test_pairs_without_an_item_of_interest_do_not_count():
+    involving = np.array([False, False, False, True])
+    counts = dense(successors([[0, 1, 2], [3, 0], [1, 3, 2]], n_items=4, window=1, involving=involving))
+    assert counts.tolist() == [[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0], [1, 0, 1, 0]]
+
+
 def test_counts_of_one_pair_are_summed():
     assert dense(successors([[0, 1], [0, 1, 0, 1]], n_items=2, window=1)).tolist() == [[0, 3], [1, 0]]
 
