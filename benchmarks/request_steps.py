@@ -6,7 +6,9 @@ them; a step's figure is the processor time of its thread per request, in the be
 `Pipeline.run`, one request after the other.
 
 Beside the stages there is what comes before them: the look-up of recent events in LMDB, as every call makes it, and
-the state of a user who did something after the snapshot, which is made again when there is a newer event.
+the state of a user who did something after the snapshot, which is made again when there is a newer event. And there is
+all of it for one request after the other, from a user's id to ranked ids: the median and the 99th percentile of the
+processor time, where every other user did something lately and their states are kept.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import numpy as np
 
 from benchmarks.drawn_model import drawn_model
 from benchmarks.look_ups import GROUP, recent_events
-from benchmarks.report import markdown_table, publish
+from benchmarks.report import markdown_table, percentile, publish
 from inference.model import Model
 from inference.pipelines import Pipeline
 from inference.recent_events import RecentHistory
@@ -70,8 +72,23 @@ def micros(step: Callable[[int], object], *, count: int, repeats: int) -> float:
     return best
 
 
+def ranking_micros(
+    pipeline: Pipeline, histories: LmdbHistoryReader, ids: Sequence[str], *, repeats: int
+) -> list[float]:
+    """Return microseconds of processor time of each request from a user's id to ranked ids, ascending."""
+    taken = []
+    for repeat in range(1 + repeats):
+        for user_id in ids:
+            started = time.thread_time()
+            recent = histories.find(GROUP, user_id)
+            pipeline.run(RecommendationRequest(_RESULTS, user_id=user_id, recent=recent))
+            if repeat:  # the first makes states
+                taken.append(1e6 * (time.thread_time() - started))
+    return sorted(taken)
+
+
 def look_ups(model: Model, folder: Path, *, users: int, repeats: int) -> dict[str, float]:
-    """Return microseconds of the look-up of recent events, and of making a state of them.
+    """Return microseconds of the look-up of recent events, of making a state of them, and of whole requests.
 
     Args:
         model: What the events are for.
@@ -83,7 +100,10 @@ def look_ups(model: Model, folder: Path, *, users: int, repeats: int) -> dict[st
     with recent_events(model, ids[::2], folder) as reader:
         recent: list[RecentHistory | None] = [reader.find(GROUP, user_id) for user_id in ids[::2]]
         pipeline = Pipeline.make(model, cache_users=0)
+        ranked = ranking_micros(Pipeline.make(model, cache_users=users), reader, ids, repeats=repeats)
         return {
+            "user's id to ranked ids, p50": percentile(ranked, 0.5),
+            "user's id to ranked ids, p99": percentile(ranked, 0.99),
             "look-up of recent events: none": micros(
                 lambda place: reader.find(GROUP, ids[place | 1]), count=users - 1, repeats=repeats
             ),

@@ -46,6 +46,7 @@ class PipelineRun:
         shared: Best items that shares are taken over; 0 for all that were scored.
         exact: Whether the answer has the best items for certain.
         shortlist: int32 [m], the items that are scored, all different; None where all have scores of this moment.
+        added: float32 [m], what score deltas add to each of the shortlist; None where that is still to be looked up.
         scores: float32 [m], of the shortlist, or of all items.
         items: int32 [k], the best that may be returned, best first.
         top_scores: float32 [k], their scores.
@@ -72,6 +73,7 @@ class PipelineRun:
     shared: int = 0
     exact: bool = True
     shortlist: ItemIndexes | None = None
+    added: FloatArray | None = None
     scores: FloatArray = field(default_factory=lambda: _NO_SCORES)
     items: ItemIndexes = field(default_factory=lambda: _NO_ITEMS)
     top_scores: FloatArray = field(default_factory=lambda: _NO_SCORES)

@@ -9,15 +9,26 @@ all items are scored, each once, which is exact too.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.run import SHARED, PipelineRun
+from recipes.components.exploration import Bonus
 from recipes.data.histories import ItemIndexes
 from recipes.retrieval.interface import Nearest
+from recipes.retrieval.reaching import reaching_deltas
+from recipes.retrieval.rescore import inner_products
 
 __all__ = ["Retrieve", "retrieve"]
+
+#: Tells which of some items may be returned.
+_Contains = Callable[[ItemIndexes], NDArray[np.bool_]]
+#: What float32 arithmetic may add to a bound, as a share of it.
+_ROUNDING: Final = 1e-5
 
 
 class Retrieve:
@@ -38,7 +49,7 @@ class Retrieve:
     def __call__(self, run: PipelineRun) -> None:
         """Write the shortlist, whether it has the best for certain, and over how many items shares are taken."""
         candidates, n_items = run.candidates, len(run.model.item_ids)
-        run.exact = True
+        run.exact, run.added = True, None
         if candidates.ordered:
             run.shared, run.shortlist = 0, candidates.items(n_items)
             return
@@ -49,13 +60,13 @@ class Retrieve:
             return
         excluded = n_items - count
         run.shortlist = self._search(run, excluded=excluded, n_items=n_items)
-        run.exact = run.exact or run.shortlist is None
+        if run.shortlist is None:
+            run.exact, run.added = True, None
 
     def _search(self, run: PipelineRun, *, excluded: int, n_items: int) -> ItemIndexes | None:
         """Search for the best, the items of deltas beside them; None where all items have to be scored.
 
-        Items with deltas are scored in any case. Of the others, those that are lowered push items out of the first
-        places.
+        Items that are lowered push items out of the first places, so that so many more are searched for.
 
         Returns:
             int32, ascending, all of them candidates.
@@ -67,18 +78,16 @@ class Retrieve:
         if index is not None and excluded <= self._excluded:
             if limit + excluded >= n_items:
                 return None
-            items = _with_deltas(run, index.nearest(query, limit + excluded))
-            if candidates.restricts:
-                items = items[candidates.contains(items)]
+            contains = candidates.contains if candidates.restricts else None
+            items = _with_deltas(run, index.nearest(query, limit + excluded), depth, contains)
             if len(items) >= min(depth, n_items - excluded):
                 return items
         if index is None or scan is None or limit >= n_items:
             return None
         if not candidates.restricts:
-            return _with_deltas(run, scan.nearest(query, limit))
+            return _with_deltas(run, scan.nearest(query, limit), depth, None)
         allowed = candidates.mask(n_items)
-        items = _with_deltas(run, scan.nearest(query, limit, allowed))
-        return items[allowed[items]]
+        return _with_deltas(run, scan.nearest(query, limit, allowed), depth, allowed.__getitem__)
 
 
 retrieve: Final = Retrieve()
@@ -90,14 +99,42 @@ def _lowered(run: PipelineRun) -> int:
     return lowered if run.bonus is None else lowered + int(np.count_nonzero(run.bonus.values < 0))
 
 
-def _with_deltas(run: PipelineRun, nearest: Nearest) -> ItemIndexes:
-    """Put the items of deltas beside what was found, and note whether that was proven: int32, ascending."""
-    run.exact = nearest.proven
-    parts = [nearest.items, run.state.score_deltas.items]
+def _with_deltas(run: PipelineRun, nearest: Nearest, depth: int, contains: _Contains | None) -> ItemIndexes:
+    """Put the items of deltas that matter beside what was found, and note whether that was proven.
+
+    Args:
+        run: The request.
+        nearest: What was found.
+        depth: Best items that are looked at.
+        contains: Tells which items may be returned; None for all.
+
+    Returns:
+        int32, ascending, all of them may be returned.
+    """
+    run.exact, run.added = nearest.proven, None
     if run.bonus is not None:
-        lifted = run.bonus.worthwhile
-        parts.append(lifted[: int(lifted.searchsorted(len(run.model.item_ids)))])
-        run.exact = run.exact and len(lifted) == len(run.bonus.items)
+        items = _with_all(run, nearest, run.bonus)
+        return items if contains is None else items[contains(items)]
+    found, deltas, query = nearest.items, run.state.score_deltas, run.state.embedding
+    if contains is not None:
+        found = found[contains(found)]
+    products = inner_products(run.model.scorer.item_vectors, found, query)
+    bound = nearest.bound + _ROUNDING * abs(nearest.bound) if math.isfinite(nearest.bound) else nearest.bound
+    added, others, values = reaching_deltas(found, products, deltas.items, deltas.values, bound, depth)
+    if contains is not None:
+        passing = contains(others)
+        others, values = others[passing], values[passing]
+    items = np.concatenate([found, others])
+    order = items.argsort()
+    run.added = np.concatenate([added, values])[order]
+    return items[order]
+
+
+def _with_all(run: PipelineRun, nearest: Nearest, bonus: Bonus) -> ItemIndexes:
+    """Put all items with deltas and those with a bonus beside what was found: int32, ascending."""
+    lifted = bonus.worthwhile
+    parts = [nearest.items, run.state.score_deltas.items, lifted[: int(lifted.searchsorted(len(run.model.item_ids)))]]
+    run.exact = nearest.proven and len(lifted) == len(bonus.items)
     items = np.concatenate(parts)
     items.sort()
     differs = np.empty(len(items), bool)

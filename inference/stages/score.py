@@ -27,7 +27,10 @@ def score(run: PipelineRun) -> None:
             run.bonus.add_to(scores)
     else:
         scores = inner_products(item_vectors, shortlist, run.state.embedding)
-        add_in_shortlist(scores, shortlist, deltas.items, deltas.values)
+        if run.added is None:
+            add_in_shortlist(scores, shortlist, deltas.items, deltas.values)
+        else:
+            scores += run.added
         if run.bonus is not None:
             scores += run.bonus.of(shortlist)
     run.scores = scores

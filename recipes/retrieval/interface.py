@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, Protocol
 
 from recipes.data.histories import FloatArray, ItemIndexes
@@ -15,10 +16,13 @@ class Nearest(NamedTuple):
     Attributes:
         items: int32 [k], all different, in no order.
         proven: Whether the best `limit` items are among them for certain.
+        bound: What the product of any other item is at most, of those that may be found; infinite where that is not
+            known.
     """
 
     items: ItemIndexes
     proven: bool
+    bound: float = math.inf
 
 
 class ItemIndex(Protocol):

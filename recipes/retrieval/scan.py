@@ -155,7 +155,7 @@ class ScanIndex:
         rest = (query.astype(np.float64) - self.centre) @ self.to_rest
         padded = np.zeros(self.codes.shape[1], np.float32)
         padded[: len(rest)] = rest
-        candidates = _scan(
+        candidates, bound = _scan(
             self.codes,
             self.scales,
             self.errors,
@@ -167,7 +167,7 @@ class ScanIndex:
             limit,
             _NOT_RESTRICTED if allowed is None else allowed,
         )
-        return Nearest(candidates, proven=True)
+        return Nearest(candidates, proven=True, bound=float(bound))
 
 
 def _parts(n_items: int) -> list[slice]:
@@ -236,8 +236,8 @@ def _scan(
     rest: FloatArray,
     limit: int,
     allowed: NDArray[np.bool_],
-) -> ItemIndexes:
-    """Return the items whose upper ends reach the `limit`-th largest lower end: int32, in no order."""
+) -> tuple[ItemIndexes, np.float32]:
+    """Return the items whose upper ends reach the `limit`-th largest lower end, int32, in no order; and that end."""
     square = 0.0
     for column in range(len(rest)):
         square += rest[column] * rest[column]
@@ -275,4 +275,4 @@ def _scan(
         if bounds[place] >= heap[0]:
             candidates[kept] = candidates[place]
             kept += 1
-    return candidates[:kept].copy()
+    return candidates[:kept].copy(), heap[0]

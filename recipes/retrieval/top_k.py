@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from common.compiled import FLOATS, compiled, compiled_for
 from recipes.data.histories import FloatArray, ItemIndexes
 
-__all__ = ["best_shares", "top_k"]
+__all__ = ["best_shares", "reached_by", "top_k"]
 
 #: Columns for each result wanted: with more, fewer scores reach the bound, but there are more columns to look at.
 _COLUMNS = 4
@@ -38,7 +38,7 @@ def _highest_of_columns(scores: FloatArray, columns: int) -> FloatArray:
 
 
 @compiled
-def _reached_by(values: FloatArray, count: int) -> np.float32:
+def reached_by(values: FloatArray, count: int) -> np.float32:
     """Return the highest value that at least `count` values reach, by Hoare's quickselect; reorders them."""
     low, high, place = 0, len(values) - 1, count - 1
     while low < high:
@@ -105,9 +105,9 @@ def _best(scores: FloatArray, limit: int) -> tuple[ItemIndexes, FloatArray]:
         return np.empty(0, np.int32), np.empty(0, np.float32)
     columns = _COLUMNS * size
     if columns < len(scores):
-        places = _reaching(scores, _reached_by(_highest_of_columns(scores, columns), size))
+        places = _reaching(scores, reached_by(_highest_of_columns(scores, columns), size))
     elif size < len(scores):
-        places = _reaching(scores, _reached_by(scores.copy(), size))
+        places = _reaching(scores, reached_by(scores.copy(), size))
     else:
         places = np.arange(size).astype(np.int32)
     top = scores[places]
