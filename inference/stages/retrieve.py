@@ -115,16 +115,16 @@ def _with_deltas(run: PipelineRun, nearest: Nearest, depth: int, contains: _Cont
     if run.bonus is not None:
         items = _with_all(run, nearest, run.bonus)
         return items if contains is None else items[contains(items)]
-    found, deltas, query = nearest.items, run.state.score_deltas, run.state.embedding
+    near, deltas, query = nearest.items, run.state.score_deltas, run.state.embedding
     if contains is not None:
-        found = found[contains(found)]
-    products = inner_products(run.model.scorer.item_vectors, found, query)
+        near = near[contains(near)]
+    products = inner_products(run.model.scorer.item_vectors, near, query)
     bound = nearest.bound + _ROUNDING * abs(nearest.bound) if math.isfinite(nearest.bound) else nearest.bound
-    added, others, values = reaching_deltas(found, products, deltas.items, deltas.values, bound, depth)
+    added, others, values = reaching_deltas(near, products, deltas.items, deltas.values, bound, depth)
     if contains is not None:
         passing = contains(others)
         others, values = others[passing], values[passing]
-    items = np.concatenate([found, others])
+    items = np.concatenate([near, others])
     order = items.argsort()
     run.added = np.concatenate([added, values])[order]
     return items[order]

@@ -20,27 +20,30 @@ def best(items, scores, depth):
 
 
 @given(
-    seed=st.integers(0, 2**32), found=st.integers(1, N_ITEMS), depth=st.integers(1, 40), finest=st.sampled_from([1, 8])
+    seed=st.integers(0, 2**32),
+    n_nearest=st.integers(1, N_ITEMS),
+    depth=st.integers(1, 40),
+    finest=st.sampled_from([1, 8]),
 )
-def test_the_best_are_those_of_scoring_everything(seed, found, depth, finest):
+def test_the_best_are_those_of_scoring_everything(seed, n_nearest, depth, finest):
     random = np.random.default_rng(seed)
     # Few different numbers, so that many scores are equal.
     products = (random.integers(-4 * finest, 4 * finest, N_ITEMS) / finest).astype(np.float32)
     items = random.choice(N_ITEMS, random.integers(0, N_ITEMS), replace=False).astype(np.int32)
     values = (random.integers(0, 3 * finest, len(items)) / finest).astype(np.float32)
     order = np.argsort(-products, kind="stable").astype(np.int32)
-    nearest, bound = order[:found], products[order[found:]].max(initial=-np.inf)
+    nearest, bound = order[:n_nearest], products[order[n_nearest:]].max(initial=-np.inf)
 
     added, others, other_values = reaching_deltas(nearest, products[nearest], items, values, float(bound), depth)
 
     scores = products.copy()
     scores[items] += values
-    reached = np.concatenate([nearest, others])
-    np.testing.assert_array_equal(products[reached] + np.concatenate([added, other_values]), scores[reached])
-    assert len(np.unique(reached)) == len(reached)
+    scored = np.concatenate([nearest, others])
+    np.testing.assert_array_equal(products[scored] + np.concatenate([added, other_values]), scores[scored])
+    assert len(np.unique(scored)) == len(scored)
     # What has no delta and was not found belongs to the search, which finds as many more as are lowered.
     with_deltas = np.union1d(nearest, items).astype(np.int32)
-    assert best(reached, scores[reached], depth) == best(with_deltas, scores[with_deltas], depth)
+    assert best(scored, scores[scored], depth) == best(with_deltas, scores[with_deltas], depth)
 
 
 def test_what_cannot_reach_the_best_is_left_out():
