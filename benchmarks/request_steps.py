@@ -32,6 +32,7 @@ from inference.recent_events import RecentHistory
 from inference.request import RecommendationRequest
 from inference.run import Stage
 from recipes.retrieval.scan import ScanIndex, build_scan
+from runtime_service.history import HistoryReader
 
 _RESULTS: Final = 25
 #: Requests that go through a stage together.
@@ -72,9 +73,7 @@ def micros(step: Callable[[int], object], *, count: int, repeats: int) -> float:
     return best
 
 
-def ranking_micros(
-    pipeline: Pipeline, histories: LmdbHistoryReader, ids: Sequence[str], *, repeats: int
-) -> list[float]:
+def ranking_micros(pipeline: Pipeline, histories: HistoryReader, ids: Sequence[str], *, repeats: int) -> list[float]:
     """Return microseconds of processor time of each request from a user's id to ranked ids, ascending."""
     taken = []
     for repeat in range(1 + repeats):

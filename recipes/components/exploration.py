@@ -47,8 +47,8 @@ _NOISE: Final = 0.1
 #: Users by whom the bonus is measured.
 _SAMPLE: Final = 16
 _SECONDS_OF_A_DAY = 86_400
-#: New items that each request draws noise for; of more it takes so many, from what so many requests share at most.
-_FRESH, _LISTED, _SHARED_BY = 1_024, 512, 4_096
+#: New items that each request draws noise for at most; of more it takes so many, from what requests share.
+_FRESH, _LISTED = 1_024, 512
 #: Where fewer of those may be returned, all that may be are looked for.
 _ENOUGH: Final = 64
 #: New items that are drawn at a time, and how often before those that may be put in are looked for.
@@ -158,7 +158,10 @@ class Bonus:
 
 @dataclass(slots=True)
 class Explorer:
-    """New items, and how often each was seen; used by one thread, but for `redraw`.
+    """New items, and how often each was seen.
+
+    Requests are of one thread; what changes the items or draws for all of them may be of another, one at a time, and
+    what requests read of it is replaced whole.
 
     Attributes:
         items: int32 [k], ascending: those of the model, and behind them items that came after it.
@@ -200,8 +203,9 @@ class Explorer:
         self._admitted = items
         young = (created == NO_TIME) | (self.latest - created <= self.days * _SECONDS_OF_A_DAY)
         of_model = int(self.items.searchsorted(self.n_items))
-        counts = dict(zip(self.items[of_model:].tolist(), self.counts[of_model:].tolist(), strict=True))
-        later = np.array([counts.get(item, 0) for item in items[young].tolist()], np.int64)
+        later = np.zeros(int(young.sum()), np.int64)
+        _, kept, counted = np.intersect1d(items[young], self.items[of_model:], assume_unique=True, return_indices=True)
+        later[kept] = self.counts[of_model:][counted]
         self.items = np.concatenate([self.items[:of_model], items[young]]).astype(np.int32)
         self.snapshot_counts = np.concatenate([self.snapshot_counts[:of_model], np.zeros(len(later), np.int64)])
         self.counts = np.concatenate([self.counts[:of_model], later])
@@ -214,14 +218,14 @@ class Explorer:
 
     def new_among(self, items: ItemIndexes) -> ItemIndexes:
         """Return those of some items that are new."""
-        if not len(self.items):
+        every = self.items
+        if not len(every):
             return items[:0]
-        places = np.minimum(self.items.searchsorted(items), len(self.items) - 1)
-        new: ItemIndexes = items[self.items[places] == items]
+        new: ItemIndexes = items[every[np.minimum(every.searchsorted(items), len(every) - 1)] == items]
         return new
 
     def redraw(self) -> None:
-        """Draw again what many requests share; any thread may."""
+        """Draw again what many requests share."""
 
     def bonus(
         self,
@@ -262,27 +266,29 @@ class Explorer:
         """
 
 
-class _Drawn(NamedTuple):
-    """Bonuses with noise that requests share until they are drawn again.
+class _Lifts(NamedTuple):
+    """What requests read of `UcbExploration`.
 
     Attributes:
         items: int32 [k], ascending.
-        values: float32 [k].
+        values: float32 [k], the bonuses; with noise already where requests share it.
+        is_drawn: Whether they do.
         lists: By kinds of users the places of the items that suit them; None where every request takes all.
     """
 
     items: ItemIndexes
     values: FloatArray
-    lists: ClusterLists | None
+    is_drawn: bool = False
+    lists: ClusterLists | None = None
 
 
 @dataclass(slots=True)
 class UcbExploration(Explorer):
     """Lifts the scores of new items, by upper confidence bounds.
 
-    Up to 1,024 new items get fresh noise with each request. More of them get it aside, by `redraw`: the noise of an
-    item is distributed in the same way, requests of one moment only share it, and each takes the 512 items that suit
-    users like its own best with it, however many there are.
+    Up to 1,024 new items get fresh noise with each request. More of them get it aside, with each change and by
+    `redraw`, and never in a request: the noise of an item is distributed in the same way, requests of one moment only
+    share it, and each takes the 512 items that suit users like its own best with it, however many there are.
 
     Attributes:
         weight: Of the campaign, above 0.
@@ -295,9 +301,7 @@ class UcbExploration(Explorer):
     score_gap: float = 0.0
     clusters: ClusterLists | None = field(default=None, repr=False)
     vectors: FloatArray | None = field(default=None, repr=False)
-    _values: FloatArray = field(init=False, repr=False)
-    _drawn: _Drawn | None = field(init=False, repr=False, default=None)
-    _left: int = field(init=False, repr=False, default=0)
+    _lifts: _Lifts = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         Explorer.__post_init__(self)
@@ -305,22 +309,17 @@ class UcbExploration(Explorer):
 
     def bonus(self, embedding: FloatArray, *, allowed: Allowed | None = None) -> Bonus:
         """Return the bonuses with noise."""
-        items = self.items
-        if len(items) <= _FRESH:
-            return Bonus(items, self._with_noise(self._values), items)
-        if self._drawn is None or self._left <= 0:
-            self.redraw()
-        self._left -= 1
-        drawn = self._drawn
-        assert drawn is not None, "it was drawn"
-        if drawn.lists is None:
-            return Bonus(drawn.items, drawn.values, drawn.items)
-        worthwhile = drawn.items[drawn.lists.of(embedding)]
+        lifts = self._lifts
+        if not lifts.is_drawn:
+            return Bonus(lifts.items, self._with_noise(lifts.values), lifts.items)
+        if lifts.lists is None:
+            return Bonus(lifts.items, lifts.values, lifts.items)
+        worthwhile = lifts.items[lifts.lists.of(embedding)]
         if allowed is not None:
             worthwhile = worthwhile[allowed(worthwhile)]
             if len(worthwhile) < _ENOUGH:
-                worthwhile = drawn.items[allowed(drawn.items)]
-        return Bonus(drawn.items, drawn.values, worthwhile)
+                worthwhile = lifts.items[allowed(lifts.items)]
+        return Bonus(lifts.items, lifts.values, worthwhile)
 
     @property
     def shares_noise(self) -> bool:
@@ -328,13 +327,15 @@ class UcbExploration(Explorer):
         return len(self.items) > _FRESH
 
     def redraw(self) -> None:
-        """Draw noise for all items, and choose those that suit each kind of users."""
-        items, values, vectors, clusters = self.items, self._values, self.vectors, self.clusters
-        lifted = self._with_noise(values)
-        lists = None
-        if clusters is not None and vectors is not None:
-            lists = clusters.ranked(vectors, limit=_LISTED, added=lifted)
-        self._drawn, self._left = _Drawn(items, lifted, lists), _SHARED_BY
+        """Draw noise for all items, and choose those that suit each kind of users; where there are many."""
+        values = bonuses(self.counts, weight=self.weight, score_gap=self.score_gap)
+        if not self.shares_noise:
+            self._lifts = _Lifts(self.items, values)
+            return
+        lifted, lists = self._with_noise(values), None
+        if self.clusters is not None and self.vectors is not None:
+            lists = self.clusters.ranked(self.vectors, limit=_LISTED, added=lifted)
+        self._lifts = _Lifts(self.items, lifted, True, lists)
 
     def _with_noise(self, values: FloatArray) -> FloatArray:
         noise = self.random.standard_normal(len(values), np.float32)
@@ -347,8 +348,21 @@ class UcbExploration(Explorer):
         if vectors is not None and self.vectors is not None:
             of_model = int(self.items.searchsorted(self.n_items))
             self.vectors = np.concatenate([self.vectors[:of_model], vectors])
-        self._values = bonuses(self.counts, weight=self.weight, score_gap=self.score_gap)
-        self._drawn = None
+        self.redraw()
+
+
+class _Chances(NamedTuple):
+    """What requests read of `RandomExploration`.
+
+    Attributes:
+        items: int32 [k], ascending.
+        counts: int64 [k], times that each was used or shown.
+        sums: float64 [k], of the chances of the items up to each.
+    """
+
+    items: ItemIndexes
+    counts: NDArray[np.int64]
+    sums: NDArray[np.float64]
 
 
 @dataclass(slots=True)
@@ -360,7 +374,7 @@ class RandomExploration(Explorer):
     """
 
     share: float = MANAGED_SHARE
-    _sums: NDArray[np.float64] = field(init=False, repr=False)
+    _chances: _Chances = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         Explorer.__post_init__(self)
@@ -370,7 +384,7 @@ class RandomExploration(Explorer):
         self, items: ItemIndexes, *, allowed: Allowed | None = None
     ) -> tuple[ItemIndexes, NDArray[np.bool_]] | None:
         """Replace items at random places."""
-        count = int(self.random.binomial(len(items), self.share)) if len(self.items) else 0
+        count = int(self.random.binomial(len(items), self.share)) if len(self._chances.items) else 0
         chosen = self._choose(count, absent_from=items, allowed=allowed) if count else items[:0]
         if not len(chosen):
             return None
@@ -385,27 +399,28 @@ class RandomExploration(Explorer):
         Items are drawn from all, and what may not be put in is left out: that is the same as to draw from what may, and
         takes as long however many there are. Where that finds too few, there are few, and they are looked for.
         """
-        chosen = self.items[:0]
-        for _ in range(_TRIES):
-            drawn = self.items[self._sums.searchsorted(self.random.random(_DRAWN) * self._sums[-1], side="right")]
+        every, counts, sums = self._chances
+        chosen = every[:0]
+        for _ in range(_TRIES if len(every) else 0):
+            drawn = every[sums.searchsorted(self.random.random(_DRAWN) * sums[-1], side="right")]
             fits = ~np.isin(drawn, absent_from)
             if allowed is not None:
                 fits &= allowed(drawn)
             chosen = _first_different(np.concatenate([chosen, drawn[fits]]))[:count]
             if len(chosen) == count:
                 return chosen
-        fits = ~np.isin(self.items, np.concatenate([absent_from, chosen]))
+        fits = ~np.isin(every, np.concatenate([absent_from, chosen]))
         if allowed is not None:
-            fits &= allowed(self.items)
+            fits &= allowed(every)
         lacking = min(count - len(chosen), int(fits.sum()))
         if not lacking:
             return chosen
-        chances = fits / np.sqrt(1.0 + self.counts)
-        rest = self.random.choice(self.items, lacking, replace=False, p=chances / chances.sum())
+        chances = fits / np.sqrt(1.0 + counts)
+        rest = self.random.choice(every, lacking, replace=False, p=chances / chances.sum())
         return np.concatenate([chosen, rest])
 
     def _changed(self, vectors: FloatArray | None) -> None:  # noqa: ARG002 -- the base's
-        self._sums = np.cumsum(1.0 / np.sqrt(1.0 + self.counts))
+        self._chances = _Chances(self.items, self.counts, np.cumsum(1.0 / np.sqrt(1.0 + self.counts)))
 
 
 def make_explorer(

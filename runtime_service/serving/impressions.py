@@ -1,4 +1,7 @@
-"""Keeps explorers up to date: with items that came after the model, with noise, and with what was shown to users."""
+"""Keeps explorers up to date: with items that came after the model, with noise, and with what was shown to users.
+
+All that takes longer the more new items there are is done in threads, as requests are answered on the event loop.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,9 @@ class ExplorerUpdater:
             explorer, new_items = deployment.pipeline.explorer, deployment.model.new_items.current
             if explorer is None:
                 continue
-            explorer.admit(new_items.items, created=new_items.created, vectors=new_items.vectors)
+            await asyncio.to_thread(
+                explorer.admit, new_items.items, created=new_items.created, vectors=new_items.vectors
+            )
             if counts:
                 await count_impressions(deployment, self._histories)
             campaign = deployment.assignment.campaign_arn
@@ -67,10 +72,9 @@ async def count_impressions(deployment: Deployment, histories: HistoryReader) ->
     explorer, model = deployment.pipeline.explorer, deployment.model
     if explorer is None:
         return
-    ids = [model.item_id(item) for item in explorer.items.tolist()]
-    shown: list[int] = []
-    for begin in range(0, len(ids), _CHUNK):
-        group = deployment.assignment.dataset_group_arn
-        shown += histories.shown(group, ids[begin : begin + _CHUNK], after=model.watermark)
+    items, shown = explorer.items, list[int]()
+    for begin in range(0, len(items), _CHUNK):
+        ids = [model.item_id(item) for item in items[begin : begin + _CHUNK].tolist()]
+        shown += histories.shown(deployment.assignment.dataset_group_arn, ids, after=model.watermark)
         await asyncio.sleep(0)
-    explorer.note(shown)
+    await asyncio.to_thread(explorer.note, shown)

@@ -126,6 +126,24 @@ def test_bonuses_of_many_new_items_have_the_noise_of_few_once_they_are_drawn_aga
     assert values.std(axis=(0, 1)) == pytest.approx([0.4, 0.2, 0.04], rel=0.02)
 
 
+def test_no_request_draws_noise_for_many_new_items_however_often_they_change():
+    n_new, nobody = 3000, np.zeros(4, np.float32)
+    explorer = ucb(n_new)
+
+    def random_numbers_of(requests):
+        before = explorer.random.bit_generator.state
+        for _ in range(requests):
+            assert len(explorer.bonus(nobody).values) == len(explorer.items)
+        return before != explorer.random.bit_generator.state
+
+    assert not random_numbers_of(5000)
+    explorer.note(np.ones(n_new, np.int64))
+    assert not random_numbers_of(1)
+    later = np.arange(n_new, n_new + 2, dtype=np.int32)
+    explorer.admit(later, created=np.full(2, NO_TIME), vectors=np.ones((2, 4), np.float32))
+    assert not random_numbers_of(1)
+
+
 def test_of_many_new_items_a_request_takes_those_that_would_be_its_best():
     random, n_new = np.random.default_rng(6), 4000
     users, vectors = random.standard_normal((800, 6)), random.standard_normal((n_new, 6)).astype(np.float32)

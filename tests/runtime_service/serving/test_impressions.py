@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+import threading
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
 from common.positions import LEGACY_EPOCH, Position
 from inference.model import ModelLoader
-from recipes.components.exploration import ExplorationSettings, ItemAges
+from inference.new_items import NewItems
+from recipes.components.exploration import ExplorationSettings, ItemAges, UcbExploration
+from recipes.data.columns import NO_TIME
 from runtime_service.history import HistoryEvent
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
-from runtime_service.serving.deployments import Deployment
-from runtime_service.serving.impressions import count_impressions
+from runtime_service.serving.deployments import Deployment, DeploymentTable
+from runtime_service.serving.impressions import ExplorerUpdater, count_impressions
 from tests.runtime_service.world import GROUP, N_ITEMS, WATERMARK, assignment, item
 
 NEW = [2, 5, 7]
@@ -49,6 +52,44 @@ def test_impressions_of_events_behind_the_snapshot_are_counted(deployment, tmp_p
 
     assert deployment.pipeline.explorer.counts.tolist() == [2, 0, 1]
     assert reader.shown("another-group", [item(NEW[0])], after=Position(LEGACY_EPOCH, 0)) == [0]
+    reader.close()
+
+
+@dataclass(slots=True)
+class NotedExploration(UcbExploration):
+    """Notes in which threads its noise is drawn, first of all when it is made."""
+
+    threads: list[int] = field(default_factory=list)
+
+    def redraw(self):
+        self.threads.append(threading.get_ident())
+        UcbExploration.redraw(self)
+
+
+def test_new_items_change_and_are_drawn_beside_the_requests(deployment, tmp_path):
+    prepare_history(tmp_path / "history", map_bytes=1 << 20)
+    reader = LmdbHistoryReader(tmp_path / "history")
+    n_new, width = 1500, deployment.model.scorer.item_vectors.shape[1]
+    items = np.arange(N_ITEMS, N_ITEMS + n_new, dtype=np.int32)
+    deployment.model.new_items.ids.add(f"later-{number}" for number in range(n_new))
+    deployment.model.new_items.current = NewItems.of(
+        items,
+        vectors=np.zeros((n_new, width), np.float32),
+        described=np.ones(n_new, bool),
+        created=np.full(n_new, NO_TIME),
+        clusters=None,
+    )
+    none = np.empty(0, np.int32)
+    explorer = NotedExploration(none, none.astype(np.int64), 30.0, 0, N_ITEMS, np.random.default_rng(1))
+    table = DeploymentTable()
+    table.serve(replace(deployment, pipeline=replace(deployment.pipeline, explorer=explorer)))
+
+    asyncio.run(ExplorerUpdater(table, reader, clock=lambda: 0.0).update())
+
+    assert len(explorer.items) == n_new
+    # The items came, what was shown of them was counted, and the noise is drawn again.
+    assert len(explorer.threads) == 1 + 3
+    assert threading.get_ident() not in explorer.threads[1:]
     reader.close()
 
 
