@@ -16,6 +16,7 @@ __all__ = [
     "TAIL_NEXT_OFFSET",
     "TAIL_READ",
     "TAIL_RECORDS",
+    "UPKEEP_FAILURES",
 ]
 
 ANSWERS: Final = Figure(
@@ -53,7 +54,15 @@ TAIL_READ: Final = Figure(
     "When the events service last answered this host, in seconds since 1970; it does so every ten seconds at least.",
 )
 TAIL_FAILURES: Final = Figure(
-    Kind.COUNTER, "tailorbird_tail_failures_total", "Questions to the events service that failed."
+    Kind.COUNTER,
+    "tailorbird_tail_failures_total",
+    "Questions to the events service that failed, or whose answers could not be stored.",
+)
+UPKEEP_FAILURES: Final = Figure(
+    Kind.COUNTER,
+    "tailorbird_upkeep_failures_total",
+    "Rounds of work beside the calls that failed, by what it is; each is tried again.",
+    ("work",),
 )
 FIGURES: Final = (
     ANSWERS,
@@ -64,4 +73,5 @@ FIGURES: Final = (
     TAIL_NEXT_OFFSET,
     TAIL_READ,
     TAIL_RECORDS,
+    UPKEEP_FAILURES,
 )

@@ -151,7 +151,8 @@ class Worker:
         group.create_task(features.run())
         group.create_task(TableFigures(table, figures).run())
         watching = group.create_task(watcher.run())
-        group.create_task(ExplorerUpdater(table, self.histories, clock=asyncio.get_running_loop().time).run())
+        clock = asyncio.get_running_loop().time
+        group.create_task(ExplorerUpdater(table, self.histories, clock=clock, figures=figures).run())
         await table.loaded.wait()
         self.histories.find("", "")  # one that cannot be read ends the worker here, before anybody relies on it
         await wait_while_others_answer(table, self.address, tls=self.tls)
@@ -233,7 +234,7 @@ async def follow_log(
                 forget_answers=forget_answers,
             )
             group.create_task(tail.run())
-            group.create_task(prune_held(history, held))
+            group.create_task(prune_held(history, held, figures=figures))
 
 
 def runtime_service(servicer: RuntimeServicer) -> Service:

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from common.errors import TailorbirdError
 from common.logs import get_logger
 from common.positions import Position
 from common.private_files import private_folder, replace_private
-from common.process.contact import PeerContact
+from common.process.upkeep import keep_doing
+from common.telemetry import NO_FIGURES, Figures
+from runtime_service.figures import UPKEEP_FAILURES
 from runtime_service.history import HistoryWriter
 
 __all__ = ["Held", "HeldPositions", "prune_held"]
@@ -67,25 +68,28 @@ class HeldPositions:
             return {}
 
 
-async def prune_held(history: HistoryWriter, held: HeldPositions, *, pause_seconds: float = _PRUNE_SECONDS) -> None:
+async def prune_held(
+    history: HistoryWriter,
+    held: HeldPositions,
+    *,
+    pause_seconds: float = _PRUNE_SECONDS,
+    figures: Figures = NO_FIGURES,
+) -> None:
     """Remove what snapshots contain from the store, again and again, until cancelled.
 
     Args:
         history: The store; used on this event loop alone.
         held: What the workers have.
         pause_seconds: Time between two looks.
+        figures: Count the looks that fail.
     """
-    contact = PeerContact(quiet_seconds=0.0)
-    while True:
-        pause = pause_seconds
+
+    async def prune() -> None:
         positions = await asyncio.to_thread(held.read)
-        try:
-            for (group, dataset_type), contained in positions.items():
-                up_to = min(map(history.lineage().shared, contained))
-                for _ in history.prune_puts(group, dataset_type, up_to=up_to):
-                    await asyncio.sleep(0)
-        except TailorbirdError as error:
-            pause = contact.failed("puts_not_pruned", error)
-        else:
-            contact.succeeded("puts_pruned")
-        await asyncio.sleep(pause)
+        for (group, dataset_type), contained in positions.items():
+            up_to = min(map(history.lineage().shared, contained))
+            for _ in history.prune_puts(group, dataset_type, up_to=up_to):
+                await asyncio.sleep(0)
+
+    failures = figures.counter(UPKEEP_FAILURES, "pruning")
+    await keep_doing(prune, name="pruning", every_seconds=pause_seconds, count_failure=failures.add)

@@ -71,7 +71,10 @@ class LogTail:
         self._forget_answers = forget_answers
 
     async def run(self) -> None:
-        """Tail the log until cancelled; requests that fail are repeated with back-off."""
+        """Tail the log until cancelled; what fails is repeated with back-off.
+
+        That is requests, and what is to be done with what they brought: nothing of the log is passed over.
+        """
         contact, clock = PeerContact(), asyncio.get_running_loop().time
         while True:
             sent = clock()
@@ -84,6 +87,10 @@ class LogTail:
             except TailorbirdError as error:
                 self._failures.add()
                 await asyncio.sleep(contact.failed("event_log_unreachable", error))
+            except OSError as error:
+                # What was deleted must be erased before anything else; late histories are told by health.
+                self._failures.add()
+                await asyncio.sleep(contact.failed("event_log_not_stored", error))
             else:
                 contact.succeeded("event_log_reached")
                 if not has_advanced:

@@ -138,13 +138,27 @@ def find_answer(folder: Path, recommendation_id: str) -> RecordedAnswer | None:
 
 
 def erase_answers(folder: Path) -> None:
-    """Overwrite all answers of this host with zeros, while their workers go on."""
-    for path in folder.glob(f"*{_SUFFIX}"):
-        if (mapped := _map(path, mmap.ACCESS_WRITE)) is not None:
-            with mapped:
-                for begin in range(0, len(mapped), _WINDOW_BYTES):
-                    end = min(begin + _WINDOW_BYTES, len(mapped))
-                    mapped[begin:end] = bytes(end - begin)
+    """Overwrite all answers of this host with zeros, while their workers go on.
+
+    Raises:
+        OSError: The file of a worker cannot be written; all others were.
+    """
+    errors: list[OSError] = []
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+        try:
+            _erase(path)
+        except OSError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _erase(path: Path) -> None:
+    if (mapped := _map(path, mmap.ACCESS_WRITE)) is not None:
+        with mapped:
+            for begin in range(0, len(mapped), _WINDOW_BYTES):
+                end = min(begin + _WINDOW_BYTES, len(mapped))
+                mapped[begin:end] = bytes(end - begin)
 
 
 def _id_bytes(recommendation_id: str) -> bytes:

@@ -9,6 +9,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from common.process.upkeep import keep_doing
+from common.telemetry import NO_FIGURES, Figures
+from runtime_service.figures import UPKEEP_FAILURES
 from runtime_service.history import HistoryReader
 from runtime_service.serving.deployments import Deployment, DeploymentTable
 
@@ -29,9 +32,18 @@ class ExplorerUpdater:
         table: What is served.
         histories: Know what was shown.
         clock: Tells seconds.
+        figures: Count the rounds that fail.
     """
 
-    def __init__(self, table: DeploymentTable, histories: HistoryReader, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        table: DeploymentTable,
+        histories: HistoryReader,
+        *,
+        clock: Callable[[], float],
+        figures: Figures = NO_FIGURES,
+    ) -> None:
+        self._failures = figures.counter(UPKEEP_FAILURES, "exploration")
         self._table = table
         self._histories = histories
         self._clock = clock
@@ -41,30 +53,41 @@ class ExplorerUpdater:
 
     async def run(self) -> None:
         """Keep explorers up to date until cancelled."""
-        while True:
-            await self.update()
-            await asyncio.sleep(_PAUSE_SECONDS)
+        await keep_doing(
+            self.update, name="exploration", every_seconds=_PAUSE_SECONDS, count_failure=self._failures.add
+        )
 
     async def update(self) -> None:
-        """Go through all explorers once."""
+        """Go through all explorers once; what one trips over keeps no other one waiting.
+
+        Raises:
+            Exception: What the first trips over that does.
+        """
         deployments, counts = list(self._table.all()), self._clock() - self._counted >= _COUNT_SECONDS
         if counts:
             self._counted = self._clock()
+        errors: list[Exception] = []
         for deployment in deployments:
-            explorer, new_items = deployment.pipeline.explorer, deployment.model.new_items.current
-            if explorer is None:
-                continue
-            await asyncio.to_thread(
-                explorer.admit, new_items.items, created=new_items.created, vectors=new_items.vectors
-            )
-            if counts:
-                await count_impressions(deployment, self._histories)
-            campaign = deployment.assignment.campaign_arn
-            if explorer.shares_noise and self._clock() >= self._draws.get(campaign, 0.0):
-                began = self._clock()
-                await asyncio.to_thread(explorer.redraw)
-                self._draws[campaign] = self._clock() + _PAUSE_FACTOR * (self._clock() - began)
+            try:
+                await self._update(deployment, counts=counts)
+            except Exception as error:  # noqa: BLE001 -- raised below
+                errors.append(error)
         self._draws = {arn: due for arn, due in self._draws.items() if self._table.find(arn) is not None}
+        if errors:
+            raise errors[0]
+
+    async def _update(self, deployment: Deployment, *, counts: bool) -> None:
+        explorer, new_items = deployment.pipeline.explorer, deployment.model.new_items.current
+        if explorer is None:
+            return
+        await asyncio.to_thread(explorer.admit, new_items.items, created=new_items.created, vectors=new_items.vectors)
+        if counts:
+            await count_impressions(deployment, self._histories)
+        campaign = deployment.assignment.campaign_arn
+        if explorer.shares_noise and self._clock() >= self._draws.get(campaign, 0.0):
+            began = self._clock()
+            await asyncio.to_thread(explorer.redraw)
+            self._draws[campaign] = self._clock() + _PAUSE_FACTOR * (self._clock() - began)
 
 
 async def count_impressions(deployment: Deployment, histories: HistoryReader) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
+from common.process.upkeep import keep_doing
 from common.telemetry import NO_FIGURES, Figures
 from inference.pipelines import AnswerCounts
-from runtime_service.figures import ANSWERS, DEPLOYMENTS_MISSING, DEPLOYMENTS_SERVING
+from runtime_service.figures import ANSWERS, DEPLOYMENTS_MISSING, DEPLOYMENTS_SERVING, UPKEEP_FAILURES
 from runtime_service.serving.deployments import DeploymentTable
 
 __all__ = ["TableFigures"]
@@ -26,6 +26,7 @@ class TableFigures:
     def __init__(self, table: DeploymentTable, figures: Figures) -> None:
         self._table = table
         self._is_shown = figures is not NO_FIGURES
+        self._failures = figures.counter(UPKEEP_FAILURES, "table_figures")
         self._serving, self._missing = figures.gauge(DEPLOYMENTS_SERVING), figures.gauge(DEPLOYMENTS_MISSING)
         self._proven, self._unproven = figures.counter(ANSWERS, "true"), figures.counter(ANSWERS, "false")
         #: What the deployments had counted at the last look, by the identity of their counts, which are kept with it.
@@ -33,9 +34,13 @@ class TableFigures:
 
     async def run(self) -> None:
         """Look once a second until cancelled; at nothing where nobody is shown anything."""
-        while self._is_shown:
-            self.look()
-            await asyncio.sleep(_PAUSE_SECONDS)
+        if self._is_shown:
+            await keep_doing(
+                self._look, name="table_figures", every_seconds=_PAUSE_SECONDS, count_failure=self._failures.add
+            )
+
+    async def _look(self) -> None:
+        self.look()
 
     def look(self) -> None:
         """Note what is served, and what was answered since the last look."""

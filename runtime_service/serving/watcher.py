@@ -95,6 +95,7 @@ class ServingWatcher:
 
     async def _watch(self, group: asyncio.TaskGroup) -> None:
         contact, revision, clock = PeerContact(), None, asyncio.get_running_loop().time
+        applying = PeerContact(backoff=_LOAD_BACKOFF, quiet_seconds=0.0)
         assignments: _Messages | None = None
         groups: Sequence[serving_pb2.ServingDatasetGroup] = ()
         is_away = False
@@ -120,7 +121,13 @@ class ServingWatcher:
             if answer.revision != revision or now != (assignments, groups):
                 revision, (assignments, groups) = answer.revision, now
                 self._confirm()
-                self._apply(assignments, groups, group)
+                try:
+                    self._apply(assignments, groups, group)
+                except Exception as error:  # noqa: BLE001 -- what is served goes on; `failed` logs its trace
+                    revision = None  # so that it is told, and tried, again
+                    await asyncio.sleep(applying.failed("assignments_not_applied", error))
+                    continue
+                applying.succeeded("assignments_applied")
                 self._to_keep.set()
             else:
                 await asyncio.sleep(sent + _UNCHANGED_SECONDS - clock())
@@ -183,7 +190,19 @@ class ServingWatcher:
         self._goals[goal.campaign_arn] = goal
 
     async def _pursue(self, goal: Goal) -> None:
-        """Load what a campaign is to serve, again and again until it is there; cancelled when it is not wanted."""
+        """Bring a goal to its end, again and again until it is there; cancelled when it is not wanted."""
+        contact = PeerContact(backoff=_LOAD_BACKOFF, quiet_seconds=0.0)
+        while True:
+            try:
+                await self._reach(goal)
+                return
+            except Exception as error:  # noqa: BLE001 -- what one campaign trips over must not end the worker
+                pause = contact.failed("deployment_not_served", error)
+                self._fail(goal, CorruptArtifact(f"internal error: {type(error).__name__}"))
+                await asyncio.sleep(pause)
+
+    async def _reach(self, goal: Goal) -> None:
+        """Load what a campaign is to serve until that succeeds, and serve it."""
         began, clock = asyncio.get_running_loop().time(), asyncio.get_running_loop().time
         contact = PeerContact(backoff=_LOAD_BACKOFF, quiet_seconds=0.0)
         await self._serve_before(goal, newer_only=True)
@@ -295,9 +314,10 @@ class ServingWatcher:
                 # What was assigned meanwhile may be loaded already, and not yet be kept.
                 now = {goal.assignment.artifact_location for goal in self._goals.values()}
                 await self._loads.forget_others(named | now)
-            except OSError as error:
+            except (OSError, TailorbirdError) as error:
                 self._to_keep.set()
-                await asyncio.sleep(contact.failed("assignments_not_kept", Unavailable(str(error))))
+                cause = Unavailable(str(error)) if isinstance(error, OSError) else error
+                await asyncio.sleep(contact.failed("assignments_not_kept", cause))
             else:
                 contact.succeeded("assignments_kept")
 

@@ -14,8 +14,10 @@ from common.positions import LEGACY_EPOCH, START, Epoch, Lineage
 from common.rpc import aio_channel
 from common.settings import StoreSettings
 from common.storage.objects import open_store
+from common.telemetry.shared import Block, SharedFigures
 from common.testing import loop_in_thread, wait_until
 from protos.tailorbird.storage.v1.deletion_pb2 import DeletionEntry
+from runtime_service.figures import FIGURES
 from runtime_service.history import HistoryEvent, Put
 from runtime_service.history.freshness import Freshness
 from runtime_service.history.held import HeldPositions
@@ -24,6 +26,7 @@ from runtime_service.history.lmdb import LmdbHistoryWriter
 from runtime_service.history.records import StoredHistory
 from runtime_service.recorded_answers.ring import AnswerRing, RecordedAnswer, erase_answers, find_answer
 from runtime_service.server import follow_log
+from tests.common.telemetry.shown import shown
 from tests.runtime_service.backends import Log, running_backends
 from tests.runtime_service.world import GROUP, item, user
 
@@ -227,6 +230,24 @@ def test_recorded_answers_are_erased_with_what_they_may_be_of(follow, tmp_path):
         wait_until(lambda: find_answer(ring.folder, names[1]) is None)
         assert (ring.folder / "worker-0.ring").read_bytes() == bytes(4096)
     ring.close()
+
+
+def test_answers_that_cannot_be_erased_are_tried_again_before_the_tail_goes_on(follow, tmp_path):
+    folder, block = tmp_path / "answers", Block("tail")
+    obstacle = folder / "worker-1.ring"
+    obstacle.mkdir(parents=True)
+    with (
+        running_backends(log=Log(first=1)) as backends,
+        follow(backends, forget_answers=partial(erase_answers, folder), figures=SharedFigures(block)) as history,
+    ):
+        backends.log.send(user(0), item(0))
+        backends.log.remove(up_to=1)
+        backends.log.send(user(1), item(1))
+        wait_until(lambda: shown([block], FIGURES).get(("tailorbird_tail_failures_total",), 0) >= 2)
+        assert history.items(user(1)) == []
+
+        obstacle.rmdir()
+        wait_until(lambda: history.items(user(1)) == [item(1)])
 
 
 def test_deleted_dataset_is_forgotten_and_the_one_that_followed_it_is_not(follow):

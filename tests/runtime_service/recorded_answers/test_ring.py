@@ -101,6 +101,16 @@ def test_nothing_of_any_answer_is_left_after_an_erasure(tmp_path, ring):
     assert find_answer(tmp_path, later) == ANSWER
 
 
+def test_a_file_that_cannot_be_erased_keeps_no_other_one(tmp_path, ring):
+    ring.record(new_id(), ANSWER)
+    (tmp_path / "another.ring").mkdir()
+
+    with pytest.raises(IsADirectoryError):
+        erase_answers(tmp_path)
+
+    assert (tmp_path / "worker-0.ring").read_bytes() == bytes(4096)
+
+
 def test_no_user_is_left_of_a_worker_that_is_not_started_again(tmp_path, ring):
     AnswerRing(tmp_path, "worker-1", max_bytes=4096).close()
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import closing
+from copy import copy
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 import numpy as np
 import pytest
 
 from common.positions import LEGACY_EPOCH, Position
+from common.telemetry.shared import Block, SharedFigures
+from common.testing import loop_in_thread, wait_until
 from inference.model import ModelLoader
 from inference.new_items import NewItems
 from recipes.components.exploration import ExplorationSettings, ItemAges, UcbExploration
 from recipes.data.columns import NO_TIME
+from runtime_service.figures import FIGURES
 from runtime_service.history import HistoryEvent
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.serving.deployments import Deployment, DeploymentTable
 from runtime_service.serving.impressions import ExplorerUpdater, count_impressions
+from tests.common.telemetry.shown import shown
 from tests.runtime_service.world import GROUP, N_ITEMS, WATERMARK, assignment, item
 
 NEW = [2, 5, 7]
@@ -91,6 +98,37 @@ def test_new_items_change_and_are_drawn_beside_the_requests(deployment, tmp_path
     assert len(explorer.threads) == 1 + 3
     assert threading.get_ident() not in explorer.threads[1:]
     reader.close()
+
+
+class TrippingReader(LmdbHistoryReader):
+    """A reader that trips over one dataset group."""
+
+    def shown(self, dataset_group_arn, item_ids, *, after):
+        if dataset_group_arn != GROUP:
+            raise RuntimeError("a bug")
+        return super().shown(dataset_group_arn, item_ids, after=after)
+
+
+def test_what_one_campaign_trips_over_is_counted_and_ends_nothing(deployment, history_folder):
+    writer = LmdbHistoryWriter(history_folder, max_events=5)
+    event = HistoryEvent(WATERMARK + 1, GROUP, "", "u", "i", "watch", "", 1, impression=(item(NEW[0]),))
+    writer.append([event], next_offset=WATERMARK + 2)
+    writer.close()
+    first = replace(
+        deployment, assignment=replace(deployment.assignment, campaign_arn="arn:first", dataset_group_arn="arn:other")
+    )
+    table, block = DeploymentTable(), Block("worker-0")
+    table.serve(replace(first, pipeline=replace(first.pipeline, explorer=copy(deployment.pipeline.explorer))))
+    table.serve(deployment)
+
+    # Each round counts: the clock goes an hour ahead at every look.
+    hours = count(0.0, 3600.0)
+    with closing(TrippingReader(history_folder)) as reader, loop_in_thread() as loop:
+        updater = ExplorerUpdater(table, reader, clock=lambda: next(hours), figures=SharedFigures(block))
+        with loop.running(updater.run()):
+            wait_until(lambda: shown([block], FIGURES).get(("tailorbird_upkeep_failures_total", "exploration"), 0) >= 2)
+
+    assert deployment.pipeline.explorer.counts.tolist() == [1, 0, 0]
 
 
 def test_an_item_that_was_shown_very_often_needs_no_more_room(tmp_path):

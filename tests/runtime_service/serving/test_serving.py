@@ -36,7 +36,7 @@ def watching(backends, tmp_path, features):
     """Run a watcher, and give the table that it keeps."""
 
     @contextmanager
-    def run(opener, *, load_seconds=60.0):
+    def run(opener, *, load_seconds=60.0, follows=features):
         table = DeploymentTable()
 
         async def watch():
@@ -45,7 +45,7 @@ def watching(backends, tmp_path, features):
                     serving_pb2_grpc.ServingServiceStub(channel),
                     Loads(opener, limit_seconds=load_seconds, cache_users=10),
                     table=table,
-                    features=features,
+                    features=follows,
                     kept=AssignmentFile(tmp_path / "kept" / "assignments.json"),
                     runtime_id="tests-1-0",
                     wait_seconds=5.0,
@@ -71,6 +71,29 @@ class BlockingLoader:
 
     def forget_others(self, locations):
         self._opener.forget_others(locations)
+
+
+class TrippingFeatures:
+    """Follows features, once it has tripped over the first that it is told."""
+
+    def __init__(self, features) -> None:
+        self._features = features
+        self._trips = True
+
+    def assign(self, messages):
+        if self._trips:
+            self._trips = False
+            raise RuntimeError("a bug")
+        self._features.assign(messages)
+
+    async def prepared(self, dataset_group_arn):
+        await self._features.prepared(dataset_group_arn)
+
+
+def test_assignments_that_a_worker_trips_over_are_tried_again(backends, watching, shelf, tmp_path, features):
+    backends.board.assign(assignment(location="artifacts/personal"))
+    with watching(loader(shelf, tmp_path), follows=TrippingFeatures(features)) as table:
+        wait_until(lambda: table.find(campaign()))
 
 
 def test_nothing_assigned_is_known_at_once(backends, watching, store, tmp_path):
