@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from inference.explain import ExplainedScore
+from inference.explain import ExplainedScore, explain
 from inference.result import EXPLORED
 from inference.run import PipelineRun
 from protos.tailorbird.runtime.v1 import explanation_service_pb2 as api
+from runtime_service.features.filter_table import Passing
 from runtime_service.recorded_answers.ring import RecordedAnswer
 from runtime_service.servicers.requests import ReadRequest
 from runtime_service.serving.deployments import Deployment
@@ -21,10 +22,7 @@ __all__ = [
     "answered_entries",
     "earlier_answer",
     "excluding_filters",
-    "explained_entry",
-    "explained_model",
-    "indexes_of",
-    "missed_item",
+    "explained_answer",
     "run_entries",
 ]
 
@@ -71,7 +69,56 @@ def answered_entries(response: Any) -> list[Entry]:
     ]
 
 
-def indexes_of(run: PipelineRun, ids: Sequence[str]) -> dict[str, int]:
+def explained_answer(
+    run: PipelineRun,
+    read: ReadRequest,
+    entries: Sequence[Entry],
+    *,
+    deployment: Deployment,
+    explained_ids: Sequence[str],
+    contributions: int,
+) -> api.ExplainRecommendationsResponse:
+    """Return what is told of an answer; called in a thread, beside the requests of the pipeline.
+
+    Args:
+        run: The request, answered again.
+        read: How it was read.
+        entries: The results that are explained.
+        deployment: What answers.
+        explained_ids: Items, or actions, to explain beside the results.
+        contributions: For each item at most.
+    """
+    listed = {entry.item_id for entry in entries}
+    others = [identifier for identifier in explained_ids if identifier not in listed]
+    indexes = _indexes_of(run, [*(entry.item_id for entry in entries), *others])
+    made = explain(run, np.array(list(indexes.values()), np.int32), contributions=contributions)
+    scores = dict(zip(indexes, made.scores, strict=True))
+    found_by = _found_by(run)
+    response = api.ExplainRecommendationsResponse(
+        items=[
+            _explained_entry(
+                run,
+                entry,
+                place=place,
+                source=_source(run, entry, indexes.get(entry.item_id), found_by),
+                score=scores.get(entry.item_id),
+            )
+            for place, entry in enumerate(entries, 1)
+        ],
+        other_items=[
+            _missed_item(run, read, identifier, index=indexes.get(identifier), score=scores.get(identifier))
+            for identifier in others
+        ],
+        model=_explained_model(deployment),
+        exact=made.is_exact,
+    )
+    excluding = excluding_filters(read.passing, indexes)
+    for item in (*response.items, *response.other_items):
+        item.excluding_filter_arns.extend(excluding.get(item.item_id, ()))
+    return response
+
+
+def _indexes_of(run: PipelineRun, ids: Sequence[str]) -> dict[str, int]:
     """Return the indexes of items, or actions, by their ids; without those that are not known."""
     if run.model.action_ids:
         actions = {identifier: run.model.actions.index(identifier) for identifier in ids}
@@ -80,28 +127,25 @@ def indexes_of(run: PipelineRun, ids: Sequence[str]) -> dict[str, int]:
     return {identifier: index for identifier, index in places.items() if index is not None}
 
 
-def explained_entry(
-    run: PipelineRun, entry: Entry, *, place: int, index: int | None, score: ExplainedScore | None
+def _explained_entry(
+    run: PipelineRun,
+    entry: Entry,
+    *,
+    place: int,
+    source: api.CandidateSource.ValueType,
+    score: ExplainedScore | None,
 ) -> api.ExplainedItem:
-    """Return what is told of a result.
-
-    Args:
-        run: The request, answered again.
-        entry: The result.
-        place: From 1 on.
-        index: Of the item, or the action; None where it is not known.
-        score: Its score; None for none.
-    """
-    item = api.ExplainedItem(item_id=entry.item_id, place=place, score=entry.score, source=_source(run, entry, index))
+    """Return what is told of a result: its place, from 1 on, and its score; None for none."""
+    item = api.ExplainedItem(item_id=entry.item_id, place=place, score=entry.score, source=source)
     if entry.promotion_name:
         item.promotion_name = entry.promotion_name
     return _scored(run, item, score)
 
 
-def missed_item(
+def _missed_item(
     run: PipelineRun, read: ReadRequest, item_id: str, *, index: int | None, score: ExplainedScore | None
 ) -> api.ExplainedItem:
-    """Return why an item, or an action, is not in an answer; arguments as of `explained_entry`."""
+    """Return why an item, or an action, is not in an answer; its index is None where it is not known."""
     item = api.ExplainedItem(item_id=item_id)
     if index is None:
         item.absence_reason = api.ABSENCE_REASON_UNKNOWN_ID
@@ -121,15 +165,28 @@ def missed_item(
     return _scored(run, item, score)
 
 
-def excluding_filters(read: ReadRequest, index: int | None) -> list[str]:
-    """Return the ARNs of a request's filters that an item does not pass."""
-    if index is None:
-        return []
-    item = np.array([index], np.int32)
-    return [arn for arn, passing in read.passing.items() if not passing.candidates().contains(item)[0]]
+def excluding_filters(passing: Mapping[str, Passing], indexes: Mapping[str, int]) -> dict[str, list[str]]:
+    """Return which of a request's filters items do not pass.
+
+    What passes a filter is made once for all items: it may take as long as the catalogue is large.
+
+    Args:
+        passing: By ARN of a filter what passes it.
+        indexes: Of the items, or the actions, by their ids.
+
+    Returns:
+        The ARNs by the items' ids; nothing of items that pass all.
+    """
+    items = np.array(list(indexes.values()), np.int32)
+    excluding: dict[str, list[str]] = {}
+    for arn, one in passing.items():
+        for identifier, passes in zip(indexes, one.candidates().contains(items).tolist(), strict=True):
+            if not passes:
+                excluding.setdefault(identifier, []).append(arn)
+    return excluding
 
 
-def explained_model(deployment: Deployment) -> api.ExplainedModel:
+def _explained_model(deployment: Deployment) -> api.ExplainedModel:
     """Return what answers."""
     assignment, index = deployment.assignment, deployment.model.index
     return api.ExplainedModel(
@@ -155,7 +212,9 @@ def earlier_answer(recommendation_id: str, answer: RecordedAnswer, deployment: D
     return made
 
 
-def _source(run: PipelineRun, entry: Entry, index: int | None) -> api.CandidateSource.ValueType:
+def _source(
+    run: PipelineRun, entry: Entry, index: int | None, found_by: api.CandidateSource.ValueType
+) -> api.CandidateSource.ValueType:
     if entry.promotion_name:
         return api.CANDIDATE_SOURCE_PROMOTION
     if entry.is_explored:
@@ -166,6 +225,11 @@ def _source(run: PipelineRun, entry: Entry, index: int | None) -> api.CandidateS
         return api.CANDIDATE_SOURCE_TREND
     if index is not None and index >= len(run.model.action_ids or run.model.item_ids):
         return api.CANDIDATE_SOURCE_NEW_ITEM
+    return found_by
+
+
+def _found_by(run: PipelineRun) -> api.CandidateSource.ValueType:
+    """Return the source of those of the model's items that nothing else put into the list."""
     if run.candidates.restricts and _are_candidates_alone(run):
         return api.CANDIDATE_SOURCE_FILTER
     return api.CANDIDATE_SOURCE_ALL_ITEMS if run.model.index is None else api.CANDIDATE_SOURCE_INDEX

@@ -10,12 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
-import numpy as np
-
 from common.errors import Throttled, invalid
 from common.positions import Position
 from common.rpc import Service
-from inference.explain import explain
 from protos.tailorbird.runtime.v1 import explanation_service_pb2 as api
 from protos.tailorbird.runtime.v1 import explanation_service_pb2_grpc, runtime_service_pb2
 from runtime_service.domain.explanations import (
@@ -30,11 +27,7 @@ from runtime_service.servicers.explained import (
     Entry,
     answered_entries,
     earlier_answer,
-    excluding_filters,
-    explained_entry,
-    explained_model,
-    indexes_of,
-    missed_item,
+    explained_answer,
     run_entries,
 )
 from runtime_service.servicers.requests import Request, RequestReader
@@ -137,32 +130,19 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
             raise invalid("numResults", got=0, want="at least 1: an empty list has nothing to explain")
         until = None if earlier is None else earlier.answer.position
         run = await self._recommender.trace(deployment, read.query, until=until)
-        entries = run_entries(run) if earlier is None else earlier.entries
-        listed = {entry.item_id for entry in entries}
-        others = [identifier for identifier in explained_ids if identifier not in listed]
-        ids = [*(entry.item_id for entry in entries), *others]
-        indexes = indexes_of(run, ids)
-        made = await asyncio.get_running_loop().run_in_executor(
-            self._thread, partial(explain, run, np.array(list(indexes.values()), np.int32), contributions=contributions)
+        response = await asyncio.get_running_loop().run_in_executor(
+            self._thread,
+            partial(
+                explained_answer,
+                run,
+                read,
+                run_entries(run) if earlier is None else earlier.entries,
+                deployment=deployment,
+                explained_ids=explained_ids,
+                contributions=contributions,
+            ),
         )
-        scores = dict(zip(indexes, made.scores, strict=True))
-        response = api.ExplainRecommendationsResponse(
-            items=[
-                explained_entry(
-                    run, entry, place=place, index=indexes.get(entry.item_id), score=scores.get(entry.item_id)
-                )
-                for place, entry in enumerate(entries, 1)
-            ],
-            other_items=[
-                missed_item(run, read, identifier, index=indexes.get(identifier), score=scores.get(identifier))
-                for identifier in others
-            ],
-            model=explained_model(deployment),
-            event_offset=str(included),
-            exact=made.is_exact,
-        )
-        for item in (*response.items, *response.other_items):
-            item.excluding_filter_arns.extend(excluding_filters(read, indexes.get(item.item_id)))
+        response.event_offset = str(included)
         if earlier is not None:
             response.earlier_answer.CopyFrom(earlier_answer(request.recommendation_id, earlier.answer, deployment))
         return response
