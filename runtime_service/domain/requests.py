@@ -26,6 +26,7 @@ __all__ = [
     "requested_results",
     "served_arn",
     "unknown_target",
+    "unready_target",
     "unserved_target",
 ]
 
@@ -199,6 +200,20 @@ def unknown_target(kind: ServedKind, arn: str) -> ResourceNotFound:
     name = kind.capitalize()
     return ResourceNotFound(
         f"Resource Arn {arn} does not exist. A {kind} answers as soon as Describe{name} shows it ACTIVE.",
+        metadata={f"{kind}_arn": arn},
+    )
+
+
+def unready_target(kind: ServedKind, arn: str) -> Unavailable:
+    """Return the error for what may be served here in a moment, to a caller who asks too early.
+
+    Raises:
+        InvalidInput: It is no ARN of its kind at all.
+    """
+    Arn.parse(arn, field=f"{kind}Arn", kind=kind)
+    return Unavailable(
+        f"`{kind}Arn`: got {arn}, which is being created, or which this runtime was not told of yet, want one that "
+        f"Describe{kind.capitalize()} shows ACTIVE; call again in a moment",
         metadata={f"{kind}_arn": arn},
     )
 

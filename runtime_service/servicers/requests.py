@@ -36,6 +36,7 @@ from runtime_service.domain.requests import (
     requested_results,
     served_arn,
     unknown_target,
+    unready_target,
     unserved_target,
 )
 from runtime_service.features.filter_table import Passing
@@ -103,7 +104,7 @@ class RequestReader:
         Raises:
             InvalidInput: Neither is named, or both are.
             ResourceNotFound: There is none such in the caller's account, as far as is known here.
-            Unavailable: There is, and this worker cannot serve it at the moment.
+            Unavailable: There is, and this worker cannot serve it at the moment; or there may be, in a moment.
         """
         kind, arn = served_arn(campaign_arn, recommender_arn)
         is_known = kind.marks(arn) and account_of(arn) == current_caller().account
@@ -111,6 +112,8 @@ class RequestReader:
         if deployment is None:
             if is_known and self._table.lacks(arn):
                 raise unserved_target(kind, arn)
+            if is_known and self._table.may_come(arn):
+                raise unready_target(kind, arn)
             raise unknown_target(kind, arn)
         return deployment
 

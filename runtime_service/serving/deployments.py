@@ -124,6 +124,7 @@ class DeploymentTable:
     def __init__(self) -> None:
         self._serving: Mapping[str, Deployment] = {}
         self._expected: frozenset[str] = frozenset()
+        self._begun: frozenset[str] = frozenset()
         self.loaded = asyncio.Event()
         self.changed = asyncio.Event()
         self.confirmed = False
@@ -137,9 +138,16 @@ class DeploymentTable:
         """Whether callers rely on a campaign that this worker cannot serve at the moment."""
         return campaign_arn in self._expected and campaign_arn not in self._serving
 
-    def expect(self, campaign_arns: Iterable[str]) -> None:
-        """Say which campaigns callers rely on."""
-        self._expected = frozenset(campaign_arns)
+    def may_come(self, campaign_arn: str) -> bool:
+        """Whether a campaign that callers do not rely on yet may be served here in a moment.
+
+        That is one which is being created, and any at all while the control plane has not said what there is.
+        """
+        return campaign_arn in self._begun or not self.confirmed
+
+    def expect(self, campaign_arns: Iterable[str], *, begun: Iterable[str] = ()) -> None:
+        """Say which campaigns callers rely on, and which others are being created."""
+        self._expected, self._begun = frozenset(campaign_arns), frozenset(begun)
         self.changed.set()
 
     def confirm(self) -> None:

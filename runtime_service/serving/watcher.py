@@ -176,7 +176,11 @@ class ServingWatcher:
                 goal = Goal(message, assignment, LOADING)
                 self._replace(goal)
                 goal.load = group.create_task(self._pursue(goal))
-        self._table.expect(goal.campaign_arn for goal in self._goals.values() if goal.active)
+        goals = self._goals.values()
+        self._table.expect(
+            (goal.campaign_arn for goal in goals if goal.active),
+            begun=(goal.campaign_arn for goal in goals if not goal.active),
+        )
         self._note()
 
     def _serves(self, message: serving_pb2.ServingAssignment) -> bool:

@@ -75,6 +75,7 @@ def heartbeat():
 def table(shelf, tmp_path_factory):
     """Give what is served: one campaign of each kind, and recommenders."""
     loader, table = ModelLoader(shelf, cache=tmp_path_factory.mktemp("cache"), index="exact"), DeploymentTable()
+    table.confirm()
     artifacts = {"films": "personal", "hits": "popular", "ranked": "ranking", "alike": "related", "acts": "actions"}
     for name, artifact in artifacts.items():
         made = assignment(name, location=f"artifacts/{artifact}")

@@ -7,7 +7,7 @@ import re
 import grpc
 import pytest
 
-from common.errors import InvalidInput, ResourceNotFound
+from common.errors import InvalidInput, ResourceNotFound, Unavailable
 from common.rpc import from_rpc_error
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
 from runtime_service.history.impression_log import ImpressionReader
@@ -58,6 +58,25 @@ def test_popular_items_are_the_same_for_all_and_have_no_scores(recommend):
 
     assert ids(somebody) == ids(nobody)
     assert not any(entry.HasField("score") for entry in nobody.item_list)
+
+
+def test_a_campaign_that_is_being_created_is_to_be_asked_again(refused, table):
+    table.expect((), begun=[campaign("begun")])
+    error = refused("begun", user_id=user(0))
+    table.expect(())
+
+    assert isinstance(error, Unavailable)
+    assert "is being created" in error.message
+    assert isinstance(refused("begun", user_id=user(0)), ResourceNotFound)
+
+
+def test_nothing_is_missed_before_it_is_known_what_there_is(refused, table):
+    table.confirmed = False
+    error = refused("perhaps", user_id=user(0))
+    table.confirm()
+
+    assert isinstance(error, Unavailable)
+    assert isinstance(refused("perhaps", user_id=user(0)), ResourceNotFound)
 
 
 def test_user_is_needed_where_recommendations_are_personal(refused):

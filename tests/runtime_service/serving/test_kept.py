@@ -251,6 +251,7 @@ def test_new_campaign_is_not_answered_from_a_deleted_one_of_its_name(backends, w
     with working(shelf) as table:
         assert wait_until(lambda: (state := backends.board.state("d-2")) and state.phase == FAILED and state)
         assert serves(table) is None
+        assert (table.may_come(campaign()), table.lacks(campaign())) == (not active, active)
 
 
 def test_new_campaign_is_not_answered_by_a_worker_that_missed_the_end_of_one_of_its_name(backends, working, shelf):
