@@ -62,8 +62,9 @@ class Model:
         ages: Of the items; None where the recipe explores nothing.
         action_ids: Ids of the actions, where the recipe recommends such.
         actions: The same ids with their indexes.
-        past: What filters know of the interactions until the snapshot; None of a model that is in no artifact.
-        past_actions: The same of interactions with actions; None where the recipe recommends none.
+        past: What filters know of the interactions until the snapshot; None of a model that is in no artifact, or in
+            one from before there was such a table.
+        past_actions: The same of interactions with actions; None also where the recipe recommends none.
         new_items: Items that came after the training; all that is served from the model shares them.
     """
 
@@ -171,7 +172,7 @@ class ModelLoader:
         actions, mode, past_actions = _NO_IDS, self._index, None
         if isinstance(scorer, ActionScorer):
             actions, mode = Vocabulary.load(folder, "actions"), "exact"
-            past_actions = PastEvents.load(folder, PAST_ACTIONS, users=users, n_items=len(actions))
+            past_actions = _load_past(artifact, PAST_ACTIONS, users=users, n_items=len(actions))
         index, scan = open_index(folder, manifest.index, item_vectors=scorer.item_vectors, mode=mode)
         return Model(
             recipe=recipe,
@@ -194,10 +195,23 @@ class ModelLoader:
             ages=None if recipe.exploration == "none" else ItemAges.load(folder, n_items=len(items)),
             action_ids=actions.ids(range(len(actions))),
             actions=actions,
-            past=PastEvents.load(folder, PAST_ITEMS, users=users, n_items=len(items)),
+            past=_load_past(artifact, PAST_ITEMS, users=users, n_items=len(items)),
             past_actions=past_actions,
             new_items=NewItemList.behind(len(items)),
         )
+
+
+def _load_past(artifact: Artifact, name: str, *, users: Vocabulary, n_items: int) -> PastEvents | None:
+    """Open what filters know of the past; None of an artifact from before there was such a table."""
+    if all(file.path != f"{name}_user_groups.npy" for file in artifact.manifest.files):
+        _log.warning(
+            "past_not_in_artifact",
+            folder=str(artifact.folder),
+            table=name,
+            cause="another version of Tailorbird wrote it; until a new training, filters read streamed events alone",
+        )
+        return None
+    return PastEvents.load(artifact.folder, name, users=users, n_items=n_items)
 
 
 def _user_features(scorer: ItemScorer) -> UserFeatureTable | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from common.artifacts import MANIFEST
 from common.errors import CorruptArtifact, OperationUnavailable, ResourceNotFound
@@ -12,7 +13,7 @@ from recipes.retrieval.annoy import AnnoyIndex
 from recipes.retrieval.lists import ListIndex
 from recipes.retrieval.scan import ScanIndex
 from tests.inference.vectors import vectors
-from tests.runtime_service.world import publish
+from tests.runtime_service.world import N_ITEMS, publish
 
 
 def loader(store, folder):
@@ -49,6 +50,25 @@ def test_files_that_do_not_belong_together_are_a_corrupt_artifact(store, tmp_pat
 
     with pytest.raises(CorruptArtifact, match=file):
         loader(store, tmp_path).load("artifacts/one")
+
+
+def test_artifact_from_before_there_was_a_past_is_served_and_told(store, tmp_path, personal):
+    publish(store, "artifacts/before", personal, without="past_*")
+
+    with capture_logs() as lines:
+        model = loader(store, tmp_path).load("artifacts/before")
+
+    assert (model.past, len(model.items)) == (None, N_ITEMS)
+    assert [(line["log_level"], line["table"]) for line in lines if line["event"] == "past_not_in_artifact"] == [
+        ("warning", "past")
+    ]
+
+
+def test_past_that_is_not_whole_is_a_corrupt_artifact(store, tmp_path, personal):
+    publish(store, "artifacts/part", personal, without="past_later.npy")
+
+    with pytest.raises(CorruptArtifact, match="past_later"):
+        loader(store, tmp_path).load("artifacts/part")
 
 
 @pytest.mark.parametrize("name", ["history_items", "history_actions", "history_times"])

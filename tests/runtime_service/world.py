@@ -206,6 +206,7 @@ def publish(
     *,
     shortened: str | None = None,
     event_types: Sequence[str] | None = None,
+    without: str = "",
     **changed: Any,
 ) -> None:
     """Publish an artifact.
@@ -216,6 +217,7 @@ def publish(
         fitted: What.
         shortened: Name of an array to lose its last value.
         event_types: Instead of those of the data.
+        without: Files to leave out, by a pattern.
         changed: Replaces other members of the manifest.
     """
     with TemporaryDirectory() as folder:
@@ -227,6 +229,8 @@ def publish(
         if shortened is not None:
             path = Path(folder) / f"{shortened}.npy"
             np.save(path, np.load(path)[:-1])
+        for path in Path(folder).glob(without) if without else ():
+            path.unlink()
         publish_artifact(store, location, files=Path(folder), manifest=manifest)
 
 
