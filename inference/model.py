@@ -37,6 +37,10 @@ from recipes.spec import RecipeKind, RecipeSpec
 __all__ = ["IndexMode", "Model", "ModelLoader", "RankingInfluence", "open_index"]
 
 IndexMode = Literal["auto", "exact", "scan", "lists", "annoy"]
+#: More than any request wants.
+_UNLIMITED = 1 << 30
+#: What indexes were measured at before manifests said so.
+_FORMER_DEPTH = 100
 _NOTHING = History.of_items([])
 _NO_IDS = Vocabulary.build([])
 _log = get_logger(__name__)
@@ -50,6 +54,7 @@ class Model:
         recipe: Of the artifact.
         scorer: Makes embeddings of histories.
         index: Finds items by embeddings; None where all items are scored, which is exact.
+        index_depth: How many of the best the index is good for; who wants more takes an exact way.
         scan: Finds the best of those items that a filter lets pass, exactly; None where all items are scored for that.
         items: Ids and indexes of the catalogue.
         item_ids: The same ids as a list: each answer reads many of them.
@@ -79,6 +84,7 @@ class Model:
     histories: Histories
     event_types: Mapping[str, int]
     watermark: Position
+    index_depth: int = _UNLIMITED
     user_codes: NDArray[np.int32] | None = None
     ages: ItemAges | None = None
     action_ids: list[str] = field(default_factory=list)
@@ -178,6 +184,7 @@ class ModelLoader:
             recipe=recipe,
             scorer=scorer,
             index=index,
+            index_depth=_index_depth(index, scan, manifest.index),
             scan=scan,
             items=items,
             item_ids=items.ids(range(len(items))),
@@ -199,6 +206,12 @@ class ModelLoader:
             past_actions=past_actions,
             new_items=NewItemList.behind(len(items)),
         )
+
+
+def _index_depth(index: ItemIndex | None, scan: ScanIndex | None, calibration: IndexCalibration) -> int:
+    if index is None or index is scan:
+        return _UNLIMITED
+    return calibration.setting.depth if calibration.setting.HasField("depth") else _FORMER_DEPTH
 
 
 def _load_past(artifact: Artifact, name: str, *, users: Vocabulary, n_items: int) -> PastEvents | None:

@@ -2,9 +2,9 @@
 
 What is left to be scored has, for certain or nearly so, the best that may be returned, and few others. The cheapest
 way is taken: few candidates are scored as they are; others are searched for with the index, or, where a filter chose
-them, with the scan, which is exact. Where hardly anything is left out, it is asked for so many items more; else the
-scan takes only what may be returned. Where there is no scan, or the index finds too few, there is no shortlist:
-all items are scored, each once, which is exact too.
+them or more are wanted than the index was measured to be good for, with the scan, which is exact. Where hardly anything
+is left out, it is asked for so many items more; else the scan takes only what may be returned. Where there is no scan,
+or the index finds too few, there is no shortlist: all items are scored, each once, which is exact too.
 """
 
 from __future__ import annotations
@@ -72,9 +72,11 @@ class Retrieve:
             int32, ascending, all of them candidates.
         """
         scan, candidates = run.model.scan, run.candidates
-        index = scan if run.filtered else run.model.index
-        depth = max(run.limit, SHARED)
-        query, limit = run.state.embedding, depth + _lowered(run)
+        depth, lowered = max(run.limit, SHARED), _lowered(run)
+        # Of the first few an index may find nearly all, and of those behind them far fewer.
+        is_deep = run.limit + lowered + excluded > run.model.index_depth
+        index = scan if run.filtered or is_deep else run.model.index
+        query, limit = run.state.embedding, depth + lowered
         if index is not None and excluded <= self._excluded:
             if limit + excluded >= n_items:
                 return None

@@ -34,6 +34,8 @@ IndexKind = Literal["exact", "scan", "lists", "annoy"]
 _RECALL_AT: Final = 25
 #: Items found in one search: shares are taken over so many, and serving has to have some left after repeats.
 _SEARCHED: Final = 100
+#: Numbers of best items up to which an index may be good for: the last is the most that a request may want.
+_DEPTHS: Final = (_RECALL_AT, 50, _SEARCHED, 200, 500)
 #: Another index must be clearly cheaper than an exact one to be worth what it misses, or its files.
 _CLEARLY_CHEAPER: Final = 0.8
 #: Catalogues of so many items at least are worth a scan, and of so many anything that is not exact.
@@ -59,7 +61,7 @@ class Plan:
 
     scanned_from: int = SCANNED_FROM
     listed_from: int = LISTED_FROM
-    lists: tuple[tuple[int, int], ...] = ((128, 500), (512, 1_000), (1_024, 2_000))
+    lists: tuple[tuple[int, int], ...] = ((128, 500), (512, 1_000), (512, 2_000), (1_024, 2_000))
     probes: tuple[int, ...] = (1, 2)
     search_k: tuple[int, ...] = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
     sampled_items: int = 20_000
@@ -84,6 +86,8 @@ class IndexMeasurement:
         probes: Lists looked at.
         recall_at_25: Share of the exact first 25 that were found.
         recall_at_100: Share of the exact first 100 that were found.
+        recall_at_500: Share of the exact first 500 that a search for 500 found; None of what is exact or not chosen.
+        depth: The most best items, 25 to 500, of which the wanted share was found; None likewise.
         proven: Share of the answers that were proven to be exact.
         micros: Median microseconds of one search.
     """
@@ -99,6 +103,8 @@ class IndexMeasurement:
     probes: int | None = None
     recall_at_25: float = 1.0
     recall_at_100: float = 1.0
+    recall_at_500: float | None = None
+    depth: int | None = None
     proven: float = 1.0
     micros: float = 0.0
 
@@ -167,9 +173,9 @@ class _Bench:
     timer: Callable[[], float]
 
     def expected(self, item_vectors: FloatArray) -> list[ItemIndexes]:
-        """Return the exact first 100 of each query, best first."""
+        """Return the exact first 500 of each query, best first."""
         exact = ExactIndex(item_vectors)
-        return [exact.nearest(query, _SEARCHED).items for query in self.queries]
+        return [exact.nearest(query, _DEPTHS[-1]).items for query in self.queries]
 
     def measure(self, setting: IndexMeasurement, index: ItemIndex, expected: list[ItemIndexes]) -> IndexMeasurement:
         """Search for each query, and compare with what is right."""
@@ -180,7 +186,7 @@ class _Bench:
             nearest = index.nearest(query, _SEARCHED)
             seconds.append(self.timer() - began)
             proven += nearest.proven
-            for which, places in enumerate((right[:_RECALL_AT], right)):
+            for which, places in enumerate((right[:_RECALL_AT], right[:_SEARCHED])):
                 hits[which] += len(np.intersect1d(nearest.items, places))
                 totals[which] += len(places)
         return replace(
@@ -190,6 +196,19 @@ class _Bench:
             proven=proven / len(self.queries),
             micros=float(np.median(seconds)) * 1e6,
         )
+
+    def deepen(
+        self, measured: IndexMeasurement, index: ItemIndex, expected: list[ItemIndexes], *, floor: float
+    ) -> IndexMeasurement:
+        """Search for as many as a request may want: an index that finds the first few may miss many of the rest."""
+        hits, totals = np.zeros(len(_DEPTHS)), np.zeros(len(_DEPTHS))
+        for query, right in zip(self.queries, expected, strict=True):
+            is_hit = np.isin(right, index.nearest(query, _DEPTHS[-1]).items)
+            hits += [np.count_nonzero(is_hit[:depth]) for depth in _DEPTHS]
+            totals += [len(is_hit[:depth]) for depth in _DEPTHS]
+        recalls = (hits / totals).tolist()
+        enough = [depth for depth, recall in zip(_DEPTHS[1:], recalls[1:], strict=True) if recall >= floor]
+        return replace(measured, recall_at_500=recalls[-1], depth=max(enough, default=_RECALL_AT))
 
 
 @dataclass(slots=True)
@@ -239,6 +258,11 @@ class _Builder:
         self.measured.append(self.bench.measure(setting, index, expected))
         return self.measured[-1]
 
+    def _deepen_last(self, index: ItemIndex, expected: list[ItemIndexes]) -> IndexMeasurement:
+        last = self.measured[-1]
+        self.measured[-1] = self.bench.deepen(last, index, expected, floor=self.recall_floor)
+        return self.measured[-1]
+
     def _folder(self, name: str) -> Path:
         folder = self.scratch / name
         folder.mkdir()
@@ -281,7 +305,7 @@ class _Builder:
                 )
                 measured = self._add(setting, index, expected)
                 if measured.recall_at_25 >= self.recall_floor:
-                    return measured, name
+                    return self._deepen_last(index, expected), name
                 if measured.micros > best.micros:
                     break
         return None, ""
@@ -337,7 +361,7 @@ class _Builder:
             index = AnnoyIndex(folder, item_vectors, search_k=search_k)
             measured = self._add(replace(setting, search_k=search_k), index, expected)
             if measured.recall_at_25 >= self.recall_floor:
-                return measured
+                return self._deepen_last(index, expected)
             if measured.micros > best.micros:
                 break
         return None

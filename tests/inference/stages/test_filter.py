@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -30,8 +32,11 @@ def brute_force(state, allowed, limit):
     return items[order].tolist(), scores[items[order]]
 
 
-def find(state, *, index=(None, None), candidates=EVERYTHING, limit=25, bonus=None, filtered=False, **sizes):
+def find(
+    state, *, index=(None, None), depth=1 << 30, candidates=EVERYTHING, limit=25, bonus=None, filtered=False, **sizes
+):
     run = make_run(VECTORS, state, index=index[0], scan=index[1], candidates=candidates, limit=limit)
+    run.model = replace(run.model, index_depth=depth)
     run.bonus, run.filtered = bonus, filtered
     for stage in (Retrieve(**sizes), score, keep_best):
         stage(run)
@@ -111,6 +116,18 @@ def test_index_finds_most_of_the_best(hasty_indexes, kind):
         recalls.append(len(np.intersect1d(find(state, index=hasty_indexes[kind]).items, items)) / 25)
 
     assert 0.9 < np.mean(recalls) < 1.0
+
+
+@pytest.mark.parametrize("kind", ["lists", "annoy"])
+@pytest.mark.parametrize(("limit", "n_lowered"), [(500, 0), (101, 0), (60, 41)])
+def test_more_than_an_index_is_good_for_is_found_exactly(hasty_indexes, kind, limit, n_lowered):
+    best, _ = brute_force(UserState(embedding(0), NOTHING), np.ones(N_ITEMS, bool), n_lowered)
+    state = UserState(embedding(0), ScoreDelta(np.array(best, np.int32), np.full(n_lowered, -50.0, np.float32)))
+
+    run = find(state, index=hasty_indexes[kind], depth=100, limit=limit)
+
+    assert run.exact
+    assert run.items.tolist() == brute_force(state, np.ones(N_ITEMS, bool), limit)[0]
 
 
 @settings(deadline=None, max_examples=60)

@@ -1,6 +1,7 @@
 """Calibration takes the cheapest index that finds enough, and leaves its files and those of the scan."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +109,18 @@ def test_first_lists_that_find_enough_are_chosen_where_they_are_clearly_cheaper(
         f"lists_{name}.npy" for name in ("bounds", "centres", "items", "mean", "queries", "max_norm")
     }
     assert ListIndex.open(tmp_path, vectors, probes=4).lists.shape == (16, 300)
+
+
+def test_what_is_chosen_is_said_to_be_good_for_as_many_as_it_finds_enough_of(vectors, users, tmp_path):
+    plan = replace(PLAN, lists=((16, 120),), probes=(2,))
+    chosen = calibrated(vectors, users, tmp_path, micros=[100, 60, 5], plan=plan, recall_floor=0.5).chosen
+
+    index, best = ListIndex.open(tmp_path, vectors, probes=2), np.argsort(-(users[:20] @ vectors.T), axis=1)
+    found = [np.isin(row, index.nearest(query, 500).items) for row, query in zip(best, users[:20], strict=True)]
+    recalls = {depth: float(np.mean([one[:depth] for one in found])) for depth in (25, 50, 100, 200, 500)}
+    assert chosen.recall_at_500 == pytest.approx(recalls[500])
+    assert chosen.depth == max(depth for depth, recall in recalls.items() if recall >= 0.5)
+    assert 25 < chosen.depth < 500
 
 
 def test_lists_are_not_chosen_where_they_save_little(vectors, users, tmp_path):
