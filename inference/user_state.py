@@ -22,7 +22,7 @@ from recipes.data.histories import FloatArray, Histories, History
 from recipes.ports import ItemScorer, ScoreDelta, UsesSideFeatures
 from recipes.retrieval.scoring import add_features
 
-__all__ = ["StateCache", "UserState", "UserStates"]
+__all__ = ["StateCache", "StateCounts", "UserState", "UserStates"]
 
 _NO_HISTORY = History.of_items([])
 
@@ -38,6 +38,23 @@ class UserState:
 
     embedding: FloatArray
     score_deltas: ScoreDelta
+
+
+@dataclass(slots=True)
+class StateCounts:
+    """What answers started from so far, for metrics.
+
+    Attributes:
+        cached: States of users with newer events, as an earlier request left them.
+        made: The same, made for the request.
+        snapshot: States of users of the training without newer events.
+        nobody: States of an empty history: nobody's, or of a user of whom nothing is known.
+    """
+
+    cached: int = 0
+    made: int = 0
+    snapshot: int = 0
+    nobody: int = 0
 
 
 class _Seen(NamedTuple):
@@ -106,12 +123,14 @@ class UserStates:
         cold_start_state: That of an empty history.
         context_columns: The columns that the model has learnt context from, by their normalised names.
         cache: The states of active users.
+        counts: What answers started from.
     """
 
     def __init__(
         self, model: Model, *, cache_users: int, event_type: str | None = None, event_rules: Sequence[EventRule] = ()
     ) -> None:
         self.cache = StateCache(cache_users)
+        self.counts = StateCounts()
         self._model = model
         # One reference, as explanations read it in another thread.
         self._reading = model.new_items.current, model.new_items.read_by(model.scorer)
@@ -141,16 +160,26 @@ class UserStates:
             user_id: The user, known or not; empty for nobody.
             recent: The user's recent events.
         """
+        counts = self.counts
         if not user_id:
+            counts.nobody += 1
             return self.cold_start_state
         model = self._model
         if recent is not None:
             seen = _Seen.of(recent, model.watermark)
             if recent.last_offset > seen.contained:
                 kept = self.cache.get(user_id, seen, new_items=model.new_items.current)
-                return kept or self._incremental_state(user_id, recent, seen)
+                if kept is not None:
+                    counts.cached += 1
+                    return kept
+                counts.made += 1
+                return self._incremental_state(user_id, recent, seen)
         user = model.users.index(user_id)
-        return self.cold_start_state if user is None else self.snapshot_state(user)
+        if user is None:
+            counts.nobody += 1
+            return self.cold_start_state
+        counts.snapshot += 1
+        return self.snapshot_state(user)
 
     def item_state(self, item: int) -> UserState:
         """Return the state of a history of one item."""

@@ -10,6 +10,7 @@ __all__ = [
     "ANSWERS",
     "DEPLOYMENTS_MISSING",
     "DEPLOYMENTS_SERVING",
+    "FEATURES_MADE",
     "FIGURES",
     "LOADS",
     "TAIL_FAILURES",
@@ -17,6 +18,7 @@ __all__ = [
     "TAIL_READ",
     "TAIL_RECORDS",
     "UPKEEP_FAILURES",
+    "USER_STATES",
 ]
 
 ANSWERS: Final = Figure(
@@ -64,14 +66,30 @@ UPKEEP_FAILURES: Final = Figure(
     "Rounds of work beside the calls that failed, by what it is; each is tried again.",
     ("work",),
 )
+USER_STATES: Final = Figure(
+    Kind.COUNTER,
+    "tailorbird_user_states_total",
+    "What personal answers started from: a state of the user's newer events, `cached` or `made` for the request, that "
+    "of the training (`snapshot`), or that of `nobody`, which is what everybody likes.",
+    ("state",),
+)
+FEATURES_MADE: Final = Figure(
+    Kind.GAUGE,
+    "tailorbird_features_timestamp_seconds",
+    "When the oldest snapshot of features that a worker reads was made, in seconds since 1970; what was put since is "
+    "read beside it.",
+    by_worker=True,
+)
 FIGURES: Final = (
     ANSWERS,
     DEPLOYMENTS_MISSING,
     DEPLOYMENTS_SERVING,
+    FEATURES_MADE,
     LOADS,
     TAIL_FAILURES,
     TAIL_NEXT_OFFSET,
     TAIL_READ,
     TAIL_RECORDS,
     UPKEEP_FAILURES,
+    USER_STATES,
 )

@@ -48,6 +48,7 @@ from runtime_service.serving.loads import Loads
 from runtime_service.serving.readiness import follow_freshness, follow_health, wait_while_others_answer
 from runtime_service.serving.recommender import Recommender
 from runtime_service.serving.shown import TableFigures
+from runtime_service.serving.states_shown import StateFigures
 from runtime_service.serving.watcher import ServingWatcher
 
 __all__ = ["Worker", "WorkerLimits", "follow_log"]
@@ -150,6 +151,7 @@ class Worker:
         )
         group.create_task(features.run())
         group.create_task(TableFigures(table, figures).run())
+        group.create_task(StateFigures(table, figures, oldest_features=features.oldest_snapshot).run())
         watching = group.create_task(watcher.run())
         clock = asyncio.get_running_loop().time
         group.create_task(ExplorerUpdater(table, self.histories, clock=clock, figures=figures).run())

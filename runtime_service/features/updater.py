@@ -173,6 +173,13 @@ class FeatureUpdater:
         """Return the dataset group that a filter belongs to; None for one that is not assigned."""
         return next((arn for arn, group in self._groups.items() if filter_arn in group.meaning.filters), None)
 
+    def oldest_snapshot(self) -> float | None:
+        """Return when the oldest snapshot in force was made, in seconds since 1970; None where there is none."""
+        snapshots = [snapshot for group in self._groups.values() for snapshot in group.snapshots.values()]
+        return min(
+            (one.manifest.created_at.ToMilliseconds() / 1000 for one in snapshots if one is not None), default=None
+        )
+
     def included(self, progress: Progress) -> int:
         """Return up to which offset answers include the log.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,6 +143,19 @@ def test_a_snapshot_that_is_assigned_no_longer_does_not_come_into_force_when_it_
 
     wait_until(lambda: "c" in running.ids())
     assert running.ids() == {"a", "c"}
+
+
+def test_the_age_of_the_features_is_that_of_the_oldest_snapshot(running):
+    assert running.updater.oldest_snapshot() is None
+
+    began = time.time()
+    older = running.publish("first", "a")
+    between = time.time()
+    newer = running.publish("second", "b")
+    running.assign(group_message(GROUP, {"ITEMS": older}), group_message(SECOND, {"ITEMS": newer}))
+    wait_until(lambda: running.ids() == {"a"} and running.ids(SECOND) == {"b"})
+
+    assert began - 0.001 <= running.updater.oldest_snapshot() <= between
 
 
 def test_copies_go_when_another_snapshot_of_the_same_place_in_the_log_is_in_force(running):
