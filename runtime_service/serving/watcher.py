@@ -198,14 +198,14 @@ class ServingWatcher:
         contact = PeerContact(backoff=_LOAD_BACKOFF, quiet_seconds=0.0)
         while True:
             try:
-                await self._reach(goal)
+                await self._load_and_serve(goal)
                 return
             except Exception as error:  # noqa: BLE001 -- what one campaign trips over must not end the worker
                 pause = contact.failed("deployment_not_served", error)
                 self._fail(goal, CorruptArtifact(f"internal error: {type(error).__name__}"))
                 await asyncio.sleep(pause)
 
-    async def _reach(self, goal: Goal) -> None:
+    async def _load_and_serve(self, goal: Goal) -> None:
         """Load what a campaign is to serve until that succeeds, and serve it."""
         began, clock = asyncio.get_running_loop().time(), asyncio.get_running_loop().time
         contact = PeerContact(backoff=_LOAD_BACKOFF, quiet_seconds=0.0)

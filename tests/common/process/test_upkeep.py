@@ -23,7 +23,7 @@ def test_rounds_that_fail_are_counted_and_told_once_and_end_nothing(log_lines):
         wait_until(lambda: len(rounds) >= 2)
 
     away, defect, resumed = log_lines()
-    assert (away["event"], away["reason"], away["level"]) == ("sweep_failed", "ServiceUnavailable", "warning")
+    assert (away["event"], away["reason"], away["level"]) == ("sweep_failed", "ServiceUnavailableException", "warning")
     assert (defect["event"], defect["level"]) == ("sweep_failed", "error")
     assert "ValueError: a defect" in defect["exception"]
     assert resumed["event"] == "sweep_resumed"

@@ -116,8 +116,8 @@ def test_what_is_chosen_is_said_to_be_good_for_as_many_as_it_finds_enough_of(vec
     chosen = calibrated(vectors, users, tmp_path, micros=[100, 60, 5], plan=plan, recall_floor=0.5).chosen
 
     index, best = ListIndex.open(tmp_path, vectors, probes=2), np.argsort(-(users[:20] @ vectors.T), axis=1)
-    found = [np.isin(row, index.nearest(query, 500).items) for row, query in zip(best, users[:20], strict=True)]
-    recalls = {depth: float(np.mean([one[:depth] for one in found])) for depth in (25, 50, 100, 200, 500)}
+    hits = [np.isin(row, index.nearest(query, 500).items) for row, query in zip(best, users[:20], strict=True)]
+    recalls = {depth: float(np.mean([one[:depth] for one in hits])) for depth in (25, 50, 100, 200, 500)}
     assert chosen.recall_at_500 == pytest.approx(recalls[500])
     assert chosen.depth == max(depth for depth, recall in recalls.items() if recall >= 0.5)
     assert 25 < chosen.depth < 500
