@@ -125,6 +125,7 @@ def _side_list(model: Model, n_new: int, random: np.random.Generator, repeats: i
         described=np.ones(n_new, bool),
         created=np.zeros(n_new, np.int64),
         clusters=clusters,
+        first=len(model.item_ids),
     )
     pipelines = {"without": Pipeline.make(model), "with": Pipeline.make(replace(model, new_items=new_items))}
     times: dict[str, list[float]] = {name: [] for name in pipelines}

@@ -18,7 +18,7 @@ from common.logs import get_logger
 from common.positions import Position
 from common.storage import Store
 from common.vocabulary import Vocabulary
-from inference.new_items import NewItemList
+from inference.new_items import MAX_NEW_ITEMS, NewItemList
 from inference.past_events import PAST_ACTIONS, PAST_ITEMS, PastEvents
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest, IndexCalibration
 from recipes.catalog import get_recipe
@@ -134,11 +134,13 @@ class ModelLoader:
         store: The shared store.
         cache: Local folder for copies from a store that is not local.
         index: Which index to serve with.
+        most_new_items: Items at most that are put or imported after the training of a model and served with it.
     """
 
-    def __init__(self, store: Store, *, cache: Path, index: IndexMode) -> None:
+    def __init__(self, store: Store, *, cache: Path, index: IndexMode, most_new_items: int = MAX_NEW_ITEMS) -> None:
         self._copies = HostCopies(store, cache)
         self._index: IndexMode = index
+        self._most_new_items = most_new_items
 
     def load(self, location: str) -> Model:
         """Fetch an artifact, verify it once for all of the host, open it, and read what a first request would wait for.
@@ -204,7 +206,7 @@ class ModelLoader:
             actions=actions,
             past=_load_past(artifact, PAST_ITEMS, users=users, n_items=len(items)),
             past_actions=past_actions,
-            new_items=NewItemList.behind(len(items)),
+            new_items=NewItemList.behind(len(items), most=self._most_new_items),
         )
 
 

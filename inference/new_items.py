@@ -15,6 +15,7 @@ from typing import ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from common.logs import get_logger
 from recipes.components.cluster_lists import ClusterLists
 from recipes.data.histories import FloatArray, ItemIndexes
 from recipes.ports import EncodesNewItems, ItemScorer
@@ -27,28 +28,36 @@ MAX_NEW_ITEMS: Final = 100_000
 MAX_HELD: Final = 20_000
 #: Items of each list of those that suit users of a kind.
 _LISTED: Final = 1_024
+#: Indexes of items that were put or imported, those of items that are gone included, as a multiple of the items that
+#: there may be at a time.
+_INDEXES: Final = 4
+_log = get_logger(__name__)
 
 
 class NewIds:
     """Gives ids indexes, in the order of their coming; used by any thread.
 
-    Those of items that were put or imported are for good. Ids that only events name can be made up by anybody, so that
-    theirs are for as long as somebody holds them, and are given to other ids a while later.
+    Those of items that were put or imported are for good, though an item that is gone makes room for another one. Ids
+    that only events name can be made up by anybody, so that theirs are for as long as somebody holds them, and are
+    given to other ids a while later.
 
     Args:
         first: The first index, which is the number of the model's items.
-        most: Ids at most of items that were put or imported.
+        most: Items at most that were put or imported and are not gone.
         most_held: The same of those that only events named.
     """
 
     def __init__(self, first: int, *, most: int = MAX_NEW_ITEMS, most_held: int = MAX_HELD) -> None:
         self.first = first
-        self._left, self._left_held = most, most_held
+        self.most = most
+        self._left, self._left_held, self._left_indexes = most, most_held, _INDEXES * most
         self._ids: list[str] = []
         self._indexes: dict[str, int] = {}
         self._holders: dict[str, int] = {}
+        self._gone: set[str] = set()
         self._dropped: list[int] = []
         self._free: list[int] = []
+        self._told = False
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -60,14 +69,38 @@ class NewIds:
         Args:
             ids: None of them an item of the model.
         """
+        refused = 0
         with self._lock:
             for item_id in ids:
                 if self._holders.pop(item_id, 0):
                     self._left_held += 1
-                    self._left -= 1
-                elif item_id not in self._indexes and self._left > 0:
-                    self._left -= 1
+                elif item_id in self._gone:
+                    self._gone.remove(item_id)
+                elif item_id in self._indexes:
+                    continue
+                elif self._left <= 0 or self._left_indexes <= 0:
+                    refused += 1
+                    continue
+                else:
                     self._append(item_id)
+                    self._left_indexes -= 1
+                self._left -= 1
+            tells, self._told = bool(refused) and not self._told, self._told or bool(refused)
+        if tells:
+            _log.warning("new_items_wait_for_training", most=self.most, waiting=refused)
+
+    def leave(self, indexes: Iterable[int]) -> None:
+        """Make room for others, as the items of some indexes are gone: they keep these in case they come again.
+
+        Args:
+            indexes: Of any ids; those that events name stay with whoever holds them.
+        """
+        with self._lock:
+            for index in indexes:
+                item_id = self._ids[index - self.first]
+                if item_id in self._indexes and item_id not in self._holders and item_id not in self._gone:
+                    self._gone.add(item_id)
+                    self._left += 1
 
     def hold(self, ids: Iterable[str]) -> None:
         """Give ids that events name indexes, as long as there is room, until `drop` is called as often.
@@ -131,6 +164,8 @@ class NewItems:
         described: bool [m], whether its columns say anything of it.
         created: int64 [m], seconds since 1970; `NO_TIME` where that is not known.
         lists: By kinds of users the items that suit them, where there are too many to score each; else None.
+        by_index: float32 [n, d], the vectors of the indexes from the first behind the model's on, for histories. Ids
+            without columns lie between, with zeros: what is not known says nothing.
     """
 
     #: Where there are more items, a request looks at lists of them.
@@ -140,13 +175,15 @@ class NewItems:
     vectors: FloatArray
     described: NDArray[np.bool_]
     created: NDArray[np.int64]
-    lists: ClusterLists | None = None
+    lists: ClusterLists | None
+    by_index: FloatArray
 
     @classmethod
     def none(cls) -> Self:
         """Return no items."""
         nothing = np.empty(0, np.int64)
-        return cls(nothing.astype(np.int32), np.empty((0, 0), np.float32), nothing.astype(bool), nothing)
+        vectors = np.empty((0, 0), np.float32)
+        return cls(nothing.astype(np.int32), vectors, nothing.astype(bool), nothing, None, vectors)
 
     @classmethod
     def of(
@@ -157,8 +194,9 @@ class NewItems:
         described: NDArray[np.bool_],
         created: NDArray[np.int64],
         clusters: ClusterLists | None,
+        first: int,
     ) -> Self:
-        """Put together what is known, with lists where there are many.
+        """Put together what is known, with lists where there are many; no request is to wait for it.
 
         Args:
             items: int32 [m], ascending.
@@ -166,9 +204,14 @@ class NewItems:
             described: bool [m].
             created: int64 [m].
             clusters: Kinds of users; None for no more than `SCANNED` items.
+            first: The first index behind those of the model.
         """
         lists = None if clusters is None else clusters.ranked(vectors, limit=_LISTED)
-        return cls(items, vectors, described, created, lists)
+        by_index, size = vectors, int(items[-1]) + 1 - first if len(items) else 0
+        if size > len(items):
+            by_index = np.zeros((size, vectors.shape[1]), np.float32)
+            by_index[items - first] = vectors
+        return cls(items, vectors, described, created, lists, by_index)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -194,9 +237,9 @@ class NewItemList:
     current: NewItems = field(default_factory=NewItems.none)
 
     @classmethod
-    def behind(cls, n_items: int) -> Self:
-        """Begin without any, behind so many items of a model."""
-        return cls(NewIds(n_items))
+    def behind(cls, n_items: int, *, most: int = MAX_NEW_ITEMS) -> Self:
+        """Begin without any, behind so many items of a model, until there are so many."""
+        return cls(NewIds(n_items, most=most))
 
     def index(self, item_id: str) -> int | None:
         """Return the index of an item that has a vector; None for any other."""
@@ -216,7 +259,4 @@ class NewItemList:
         current = self.current
         if not len(current) or not isinstance(scorer, EncodesNewItems):
             return scorer
-        # Ids without columns lie between: what is not known says nothing.
-        vectors = np.zeros((int(current.items[-1]) + 1 - self.ids.first, current.vectors.shape[1]), np.float32)
-        vectors[current.items - self.ids.first] = current.vectors
-        return scorer.with_new_items(vectors)
+        return scorer.with_new_items(current.by_index)

@@ -14,7 +14,6 @@ from common.process.shared_port import shared_port
 from common.rpc import aio_channel, file_token, make_server
 from common.settings import forget_settings
 from common.storage.objects import open_store
-from inference.model import ModelLoader
 from runtime_service.features.opener import SnapshotOpener
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter
 from runtime_service.server import Worker, follow_log
@@ -35,7 +34,7 @@ def main() -> None:
         return telemetry.until_sent(Worker(
             connect=partial(aio_channel, settings.control_plane, token=token, tls=tls), ids=ids, beat=beat, tls=tls,
             listen=partial(make_server, settings=settings, address=address, reuse_port=True), address=address,
-            loader=ModelLoader(open_store(settings), cache=settings.cache_dir, index=settings.index),
+            loader=settings.loader(open_store(settings)),
             features=SnapshotOpener(open_store(settings), cache=settings.features_dir()), telemetry=telemetry,
             histories=LmdbHistoryReader(settings.history_dir, name=name), held=settings.held_positions(), name=name,
             kept=settings.assignments_file(), runtime_id=f"{os.uname().nodename}-{os.getppid()}-{name}",

@@ -13,7 +13,10 @@ from pydantic import Field
 from common.process.forked import Patience
 from common.recommendation_ids import RecommendationIds, recommendation_keys
 from common.settings import RecommendationSettings, ServerSettings, StoreSettings
+from common.storage import Store
 from common.telemetry.process import Telemetry
+from inference.model import ModelLoader
+from inference.new_items import MAX_NEW_ITEMS
 from inference.past_events import MAX_LATER
 from runtime_service.domain.filters import EventWindow
 from runtime_service.figures import FIGURES
@@ -111,6 +114,13 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
         le=MAX_LATER,
         description="The same of interactions with actions; by default all, Personalize's are 300.",
     )
+    new_items: int = Field(
+        MAX_NEW_ITEMS,
+        ge=0,
+        le=1_000_000,
+        description="Items of each model at most that are put or imported after its training and served with it; those "
+        "that come then wait for the next training.",
+    )
     query_cache_users: int = Field(
         10_000, ge=0, description="Users with recent events whose vectors each worker keeps, per campaign."
     )
@@ -161,6 +171,10 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
     def recommendation_ids(self) -> RecommendationIds:
         """Return what makes the ids of answers; the errors of `recommendation_keys`."""
         return RecommendationIds(recommendation_keys(self.recommendation_key_file))
+
+    def loader(self, store: Store) -> ModelLoader:
+        """Return what opens the artifacts of a store."""
+        return ModelLoader(store, cache=self.cache_dir, index=self.index, most_new_items=self.new_items)
 
     def limits(self) -> WorkerLimits:
         """Return what bounds each worker."""

@@ -20,7 +20,7 @@ from common.filters import CompiledFilter, Filter, Rows, Table, compile_filter, 
 from common.logs import get_logger
 from common.vocabulary import Vocabulary
 from inference.candidates import Bitmap, CandidateSet, ItemList
-from inference.new_items import MAX_NEW_ITEMS, NewIds
+from inference.new_items import NewIds
 from runtime_service.features.user_events import UsedItems
 
 __all__ = ["FilterTable", "Passing", "StaticPart"]
@@ -277,7 +277,7 @@ def _bound_rows(
         if new_ids is not None:
             others = np.ones(n_before, bool)
             others[rows_before[rows_before >= 0]] = False
-            new_ids.add(features.snapshot.ids.ids(np.flatnonzero(others)[:MAX_NEW_ITEMS].tolist()))
+            new_ids.add(features.snapshot.ids.ids(np.flatnonzero(others)[: new_ids.most].tolist()))
     else:
         n_before, rows_before = 0, np.full(n_items, -1, np.int32)
     put = range(n_before, n_before if features is None else features.n_rows)
@@ -297,6 +297,8 @@ def _bound_rows(
         for index, item_id in enumerate(new_ids.ids(len(rows_before) - n_items)[: len(rows) - len(rows_before)]):
             row_of_id = features.row(item_id)
             rows[len(rows_before) + index] = -1 if row_of_id is None else row_of_id
+    if new_ids is not None and before is None:  # rows go with their snapshot alone
+        new_ids.leave((np.flatnonzero(rows[n_items:] < 0) + n_items).tolist())
     return rows
 
 

@@ -1,7 +1,8 @@
 """Vectors of items that came after a model, made of their columns in a thread, a bounded number in each round.
 
 An item is encoded when it is put and again when it is put anew. With a new snapshot all are, little by little: an
-import may have changed their columns. Until then they have the vectors that they had.
+import may have changed their columns. Until then they have the vectors that they had. Those that the dataset has no
+longer, or whose dataset is deleted, leave at once.
 """
 
 from __future__ import annotations
@@ -63,25 +64,30 @@ def encoded_new_items(model: Model, table: FilterTable, before: EncodedNewItems)
         before: As the last round left it; the same is returned where nothing is left to do.
     """
     scorer, features, n_items = model.scorer, table.features, len(model.item_ids)
-    if not isinstance(scorer, EncodesNewItems) or features is None:
-        return before if before.is_complete else replace(before, is_complete=True)
-    if before.table is table and before.is_complete:
+    if before.is_complete and (before.table is table or not isinstance(scorer, EncodesNewItems)):
         return before
-    rows = table.row_of_item[n_items:]
-    with_columns = (np.flatnonzero(rows < features.n_rows) + n_items).astype(np.int32)
+    if not isinstance(scorer, EncodesNewItems):
+        return replace(before, is_complete=True)
+    with_columns = _NOTHING
+    if features is not None:
+        with_columns = (np.flatnonzero(table.row_of_item[n_items:] < features.n_rows) + n_items).astype(np.int32)
     unread = np.setdiff1d(with_columns, before.current.items, assume_unique=True)
     pending = np.intersect1d(_changed(before, table, n_items=n_items), with_columns, assume_unique=True)
-    if not len(unread) and not len(pending):
-        return replace(before, table=table, pending=_NOTHING, is_complete=True)
+    left = replace(
+        before, current=_only(before, with_columns, n_items=n_items), table=table, pending=_NOTHING, is_complete=True
+    )
+    if features is None or not (len(unread) or len(pending)):
+        return left
     encoder = before.encoder or _opened(scorer)
     if encoder is None:
-        return replace(before, table=table, pending=_NOTHING, is_complete=True)
+        return left
     batch = np.concatenate([unread, pending])[:_BATCH]
-    columns = read_columns(features, rows[batch - n_items], encoder.columns)
+    columns = read_columns(features, table.row_of_item[batch], encoder.columns)
     encoded = encoder.encode(columns, n_rows=len(batch))
     created = np.full(len(batch), NO_TIME) if columns.created is None else columns.created
-    kept = ~np.isin(before.current.items, batch)
-    items = np.concatenate([before.current.items[kept], batch])
+    current = before.current
+    stays = np.isin(current.items, with_columns) & ~np.isin(current.items, batch)
+    items = np.concatenate([current.items[stays], batch])
     order = np.argsort(items)
     clusters = before.clusters
     if clusters is None and len(items) > NewItems.SCANNED:
@@ -89,10 +95,11 @@ def encoded_new_items(model: Model, table: FilterTable, before: EncodedNewItems)
     width = model.scorer.item_vectors.shape[1]
     current = NewItems.of(
         items[order],
-        vectors=np.concatenate([before.current.vectors[kept].reshape(-1, width), encoded.vectors])[order],
-        described=np.concatenate([before.current.described[kept], encoded.described])[order],
-        created=np.concatenate([before.current.created[kept], created])[order],
+        vectors=np.concatenate([current.vectors[stays].reshape(-1, width), encoded.vectors])[order],
+        described=np.concatenate([current.described[stays], encoded.described])[order],
+        created=np.concatenate([current.created[stays], created])[order],
         clusters=clusters,
+        first=n_items,
     )
     return EncodedNewItems(
         current,
@@ -147,6 +154,22 @@ def _changed(before: EncodedNewItems, table: FilterTable, *, n_items: int) -> It
         return before.current.items
     again = table.item_of_row[features.rows_put_after(last.features.offset)]
     return np.union1d(before.pending, np.intersect1d(again[again >= n_items], before.current.items))
+
+
+def _only(before: EncodedNewItems, items: ItemIndexes, *, n_items: int) -> NewItems:
+    """Return what is known of those of the new items that are among some, int32; the same where all are."""
+    current = before.current
+    stays = np.isin(current.items, items)
+    if stays.all():
+        return current
+    return NewItems.of(
+        current.items[stays],
+        vectors=current.vectors[stays],
+        described=current.described[stays],
+        created=current.created[stays],
+        clusters=before.clusters if int(stays.sum()) > NewItems.SCANNED else None,
+        first=n_items,
+    )
 
 
 def _opened(scorer: EncodesNewItems) -> NewItemEncoder | None:

@@ -54,7 +54,7 @@ def test_a_state_is_made_anew_when_an_item_that_it_lacked_is_described(model):
     model.new_items.ids.add(["new"])
     model.new_items.current = NewItems.of(
         np.array([3], np.int32), vectors=VECTORS[1:2], described=np.array([True]), created=np.zeros(1, np.int64),
-        clusters=None,
+        clusters=None, first=3,
     )  # fmt: skip
 
     after = embedding(states, events)

@@ -31,8 +31,9 @@ QUERY = RANDOM.standard_normal(6).astype(np.float32)
 def new_items(items=KNOWN, vectors=VECTORS, *, clusters=None):
     described = np.ones(len(items), bool)
     return NewItems.of(
-        items, vectors=vectors[items], described=described, created=np.zeros(len(items), np.int64), clusters=clusters
-    )
+        items, vectors=vectors[items], described=described, created=np.zeros(len(items), np.int64), clusters=clusters,
+        first=int(items[0]),
+    )  # fmt: skip
 
 
 def find(candidates=EVERYTHING, *, limit, bonus=None, new=None, deltas=None, vectors=VECTORS, n_items=N_ITEMS):

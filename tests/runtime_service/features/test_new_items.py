@@ -8,11 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from common.avro import AvroSchema
+from common.features import Features, Put
 from common.testing import wait_until
 from inference.model import ModelLoader
+from inference.new_items import NewItemList
 from recipes.catalog import get_recipe
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.registry import make_fitter, read_config
+from runtime_service.features.filter_table import FilterTable
+from runtime_service.features.new_items import EncodedNewItems, encoded_new_items
 from tests.runtime_service.features.running import filter_arn, group_message, publish_rows
 from tests.runtime_service.servicers.wire import ids
 from tests.runtime_service.world import (
@@ -34,6 +39,7 @@ NAMED = [
     {"name": "ABOUT", "type": ["null", "string"], "textual": True},
     {"name": "CREATION_TIMESTAMP", "type": ["null", "long"]},
 ]
+ITEMS = json.dumps({"type": "record", "name": "Items", "fields": [{"name": "ITEM_ID", "type": "string"}, *NAMED]})
 FILTERS = {
     "lower": 'INCLUDE ItemID WHERE Items.T1 = "lower"',
     "unseen": 'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")',
@@ -71,19 +77,18 @@ def named(runtime, tmp_path_factory):
         runtime.models[recipe] = loader.load(f"artifacts/{recipe}")
     personal = runtime.models[PERSONAL]
     runtime.models["ranked"] = replace(personal, recipe=get_recipe("aws-personalized-ranking-v2"))
-    schema = json.dumps({"type": "record", "name": "Items", "fields": [{"name": "ITEM_ID", "type": "string"}, *NAMED]})
     rows = {
         item(number): {"T1": half(number), "NAME": half(number), "ABOUT": WORDS[half(number)], "CREATION_TIMESTAMP": 1}
         for number in range(N_ITEMS)
     }
     offset, epoch = runtime.writer.next_offset() - 1, runtime.writer.lineage().current
-    place = publish_rows(runtime.store, "named", "ITEMS", rows, offset=offset, epoch=epoch, schema=schema)
+    place = publish_rows(runtime.store, "named", "ITEMS", rows, offset=offset, epoch=epoch, schema=ITEMS)
     served = {name: runtime.serve(name, group) for name in (PERSONAL, SEMANTIC, "ranked", "popular")}
     imported = {"imported": {"T1": "even", "T2": None, "I": None, "F": None}}
     bulk = publish_rows(runtime.store, "imported", "ITEMS", imported, offset=offset, epoch=epoch)
     served["undescribed"] = runtime.serve("personal", group + "-2")
     runtime.assign(
-        group_message(group, {"ITEMS": place}, FILTERS, schemas={"ITEMS": schema}),
+        group_message(group, {"ITEMS": place}, FILTERS, schemas={"ITEMS": ITEMS}),
         group_message(group + "-2", {"ITEMS": bulk}),
     )
     served["group"] = group
@@ -156,6 +161,35 @@ def test_recipes_that_know_nothing_of_columns_recommend_what_they_have_learnt(ru
     put(runtime, named, "not-popular", "lower")
     answer = ids(runtime.recommend(named["popular"], user_id=user(0), num_results=N_ITEMS + 9))
     assert set(answer) == {item(number) for number in range(N_ITEMS)}
+
+
+def test_new_items_that_their_dataset_has_no_longer_leave(runtime, named):
+    trained = runtime.models[PERSONAL]
+    model = replace(trained, new_items=NewItemList.behind(N_ITEMS))
+    schema = AvroSchema.parse(ITEMS)
+
+    def encoded(before, *item_ids):
+        """Encode once the dataset has these items; none for a dataset that is deleted."""
+        puts = [Put(offset, name, {"T1": "lower", "NAME": "x"}) for offset, name in enumerate(item_ids, 1)]
+        features = Features.of(None, schema, offset=0).with_puts(puts) if item_ids else None
+        return encoded_new_items(model, FilterTable.of(model.items, features, new_ids=model.new_items.ids), before)
+
+    def listed(encoded):
+        assert encoded.is_complete
+        assert len(encoded.current.vectors) == len(encoded.current.described) == len(encoded.current.items)
+        return [model.item_id(item) for item in encoded.current.items.tolist()]
+
+    both = encoded(EncodedNewItems(), "a", "b")
+    assert listed(both) == ["a", "b"]
+    later = encoded(both, "b", "c")
+    assert listed(later) == ["b", "c"]
+    assert later.current.vectors.shape[1] == trained.scorer.item_vectors.shape[1]
+    deleted = encoded(later)
+    assert listed(deleted) == []
+    assert deleted.current.vectors.shape == (0, trained.scorer.item_vectors.shape[1])
+    again = encoded(deleted, "a")
+    assert listed(again) == ["a"]
+    assert again.current.vectors.tolist() == both.current.vectors[:1].tolist()
 
 
 def test_an_imported_item_is_recommended_as_well(runtime, named):

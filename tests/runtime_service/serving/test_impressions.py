@@ -85,6 +85,7 @@ def test_new_items_change_and_are_drawn_beside_the_requests(deployment, tmp_path
         described=np.ones(n_new, bool),
         created=np.full(n_new, NO_TIME),
         clusters=None,
+        first=N_ITEMS,
     )
     none = np.empty(0, np.int32)
     explorer = NotedExploration(none, none.astype(np.int64), 30.0, 0, N_ITEMS, np.random.default_rng(1))
