@@ -11,7 +11,7 @@ import numpy as np
 from inference.model import Model
 from inference.recent_events import EventRule
 from inference.request import RecommendationRequest
-from inference.result import ScoredItems
+from inference.result import EXPLORED, PROMOTED, ScoredItems
 from inference.run import NOTHING, PipelineRun, Stage
 from inference.stages.describe import describe, describe_actions
 from inference.stages.explore import lift_new_items, mix_new_items
@@ -72,10 +72,16 @@ class AnswerCounts:
     Attributes:
         proven: Those that have the best items for certain.
         unproven: Those of an index that most often finds them.
+        items: Items in all of them.
+        explored: Those of the items that are there, or as high as they are, to be explored.
+        promoted: Those of the items that a promotion put there.
     """
 
     proven: int = 0
     unproven: int = 0
+    items: int = 0
+    explored: int = 0
+    promoted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +153,16 @@ class Pipeline:
         """Answer a request."""
         if request.limit == 0:
             return NOTHING
-        run = self.trace(request)
+        run, counts = self.trace(request), self.answer_counts
         if run.exact:
-            self.answer_counts.proven += 1
+            counts.proven += 1
         else:
-            self.answer_counts.unproven += 1
+            counts.unproven += 1
+        counts.items += len(run.items)
+        if run.reasons:
+            reasons = [run.reasons.get(item) for item in run.items.tolist()]
+            counts.explored += reasons.count(EXPLORED)
+            counts.promoted += reasons.count(PROMOTED)
         return run.result
 
     def trace(self, request: RecommendationRequest) -> PipelineRun:
@@ -177,10 +188,16 @@ class Pipeline:
         )
 
     def explored_candidates(self, scored: ScoredItems) -> list[str]:
-        """Return the ids of the new items in a list, which are explored less the more often they are shown."""
+        """Return the ids of the new items in a list, which are explored less the more often they are shown.
+
+        To be called once for each list that a user is shown, as it counts them.
+        """
         if self.explorer is None:
             return []
-        return [self.model.item_id(item) for item in self.explorer.new_among(scored.items).tolist()]
+        new = self.explorer.new_among(scored.items).tolist()
+        if self.explorer.lifts:
+            self.answer_counts.explored += len(new)
+        return [self.model.item_id(item) for item in new]
 
 
 def _explorer(

@@ -7,12 +7,16 @@ from typing import Final
 from common.telemetry import Figure, Kind
 
 __all__ = [
+    "ANSWERED_ITEMS",
     "ANSWERS",
     "DEPLOYMENTS_MISSING",
     "DEPLOYMENTS_SERVING",
+    "EXPLORED_ITEMS",
     "FEATURES_MADE",
     "FIGURES",
     "LOADS",
+    "NEW_ITEMS",
+    "PROMOTED_ITEMS",
     "TAIL_FAILURES",
     "TAIL_NEXT_OFFSET",
     "TAIL_READ",
@@ -26,6 +30,21 @@ ANSWERS: Final = Figure(
     "tailorbird_answers_total",
     "Answers by whether they have the best items for certain, or are of an index that most often finds them.",
     ("proven",),
+)
+ANSWERED_ITEMS: Final = Figure(Kind.COUNTER, "tailorbird_answered_items_total", "Items in all answers.")
+EXPLORED_ITEMS: Final = Figure(
+    Kind.COUNTER,
+    "tailorbird_explored_items_total",
+    "Items in answers that exploration put there or lifted.",
+)
+PROMOTED_ITEMS: Final = Figure(
+    Kind.COUNTER, "tailorbird_promoted_items_total", "Items in answers that a promotion put there."
+)
+NEW_ITEMS: Final = Figure(
+    Kind.GAUGE,
+    "tailorbird_new_items",
+    "Items that came after the training of the models that a worker serves, and are served with them.",
+    by_worker=True,
 )
 DEPLOYMENTS_SERVING: Final = Figure(
     Kind.GAUGE,
@@ -81,11 +100,15 @@ FEATURES_MADE: Final = Figure(
     by_worker=True,
 )
 FIGURES: Final = (
+    ANSWERED_ITEMS,
     ANSWERS,
     DEPLOYMENTS_MISSING,
     DEPLOYMENTS_SERVING,
+    EXPLORED_ITEMS,
     FEATURES_MADE,
     LOADS,
+    NEW_ITEMS,
+    PROMOTED_ITEMS,
     TAIL_FAILURES,
     TAIL_NEXT_OFFSET,
     TAIL_READ,

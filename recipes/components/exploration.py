@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import ClassVar, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,8 +160,8 @@ class Bonus:
 class Explorer:
     """New items, and how often each was seen.
 
-    Requests are of one thread; what changes the items or draws for all of them may be of another, one at a time, and
-    what requests read of it is replaced whole.
+    Requests are of one thread. What changes the items or draws may be of others, one at a time: what requests read of
+    it is replaced whole.
 
     Attributes:
         items: int32 [k], ascending: those of the model, and behind them items that came after it.
@@ -172,6 +172,9 @@ class Explorer:
         random: Of noise and choices.
         counts: The same as `snapshot_counts`, until a moment ago.
     """
+
+    #: Whether all new items of an answer owe something of their places to exploration.
+    lifts: ClassVar[bool] = False
 
     items: ItemIndexes
     snapshot_counts: NDArray[np.int64]
@@ -297,6 +300,8 @@ class UcbExploration(Explorer):
         vectors: float32 [k, d], of the items; read where there are clusters.
     """
 
+    lifts = True
+
     weight: float = 0.3
     score_gap: float = 0.0
     clusters: ClusterLists | None = field(default=None, repr=False)
@@ -312,10 +317,8 @@ class UcbExploration(Explorer):
         lifts = self._lifts
         if not lifts.is_drawn:
             return Bonus(lifts.items, self._with_noise(lifts.values), lifts.items)
-        if lifts.lists is None:
-            return Bonus(lifts.items, lifts.values, lifts.items)
-        worthwhile = lifts.items[lifts.lists.of(embedding)]
-        if allowed is not None:
+        worthwhile = lifts.items if lifts.lists is None else lifts.items[lifts.lists.of(embedding)]
+        if allowed is not None and lifts.lists is not None:
             worthwhile = worthwhile[allowed(worthwhile)]
             if len(worthwhile) < _ENOUGH:
                 worthwhile = lifts.items[allowed(lifts.items)]

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from common.process.upkeep import keep_doing
 from common.telemetry import NO_FIGURES, Figures
 from inference.pipelines import AnswerCounts
-from runtime_service.figures import ANSWERS, DEPLOYMENTS_MISSING, DEPLOYMENTS_SERVING, UPKEEP_FAILURES
+from runtime_service.figures import (
+    ANSWERED_ITEMS,
+    ANSWERS,
+    DEPLOYMENTS_MISSING,
+    DEPLOYMENTS_SERVING,
+    EXPLORED_ITEMS,
+    NEW_ITEMS,
+    PROMOTED_ITEMS,
+    UPKEEP_FAILURES,
+)
 from runtime_service.serving.deployments import DeploymentTable
 
 __all__ = ["TableFigures"]
@@ -28,9 +38,17 @@ class TableFigures:
         self._is_shown = figures is not NO_FIGURES
         self._failures = figures.counter(UPKEEP_FAILURES, "table_figures")
         self._serving, self._missing = figures.gauge(DEPLOYMENTS_SERVING), figures.gauge(DEPLOYMENTS_MISSING)
-        self._proven, self._unproven = figures.counter(ANSWERS, "true"), figures.counter(ANSWERS, "false")
+        self._new_items = figures.gauge(NEW_ITEMS)
+        #: By the names of what deployments count.
+        self._counters = {
+            "proven": figures.counter(ANSWERS, "true"),
+            "unproven": figures.counter(ANSWERS, "false"),
+            "items": figures.counter(ANSWERED_ITEMS),
+            "explored": figures.counter(EXPLORED_ITEMS),
+            "promoted": figures.counter(PROMOTED_ITEMS),
+        }
         #: What the deployments had counted at the last look, by the identity of their counts, which are kept with it.
-        self._seen: dict[int, tuple[AnswerCounts, int, int]] = {}
+        self._seen: dict[int, tuple[AnswerCounts, AnswerCounts]] = {}
 
     async def run(self) -> None:
         """Look once a second until cancelled; at nothing where nobody is shown anything."""
@@ -44,14 +62,15 @@ class TableFigures:
 
     def look(self) -> None:
         """Note what is served, and what was answered since the last look."""
-        seen: dict[int, tuple[AnswerCounts, int, int]] = {}
-        for deployment in self._table.all():
+        deployments, seen = self._table.all(), dict[int, tuple[AnswerCounts, AnswerCounts]]()
+        for deployment in deployments:
             counts = deployment.pipeline.answer_counts
-            proven, unproven = counts.proven, counts.unproven
-            _, proven_before, unproven_before = self._seen.get(id(counts), (counts, 0, 0))
-            self._proven.add(proven - proven_before)
-            self._unproven.add(unproven - unproven_before)
-            seen[id(counts)] = (counts, proven, unproven)
+            _, before = self._seen.get(id(counts), (counts, AnswerCounts()))
+            for name, counter in self._counters.items():
+                counter.add(getattr(counts, name) - getattr(before, name))
+            seen[id(counts)] = counts, replace(counts)
         self._seen = seen
-        self._serving.set(len(self._table.all()))
+        lists = {id(deployment.model.new_items): deployment.model.new_items for deployment in deployments}
+        self._new_items.set(sum(len(listed.current) for listed in lists.values()))
+        self._serving.set(len(deployments))
         self._missing.set(sum(self._table.lacks(arn) for arn in self._table.expected))

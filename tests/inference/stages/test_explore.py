@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference.candidates import Bitmap
+from inference.candidates import Bitmap, ItemList
 from inference.model import ModelLoader
 from inference.pipelines import Pipeline
+from inference.request import Promotion
 from inference.stages.score import score_all
 from inference.user_state import UserStates
 from recipes.components.exploration import (
@@ -149,6 +150,18 @@ def test_the_service_itself_explores_a_thousandth_of_what_it_recommends(plain):
         assert [score is None for score in scored.scores] == [place in scored.reasons for place in range(25)]
         assert set(pipeline.explored_candidates(scored)) == {item(new) for new in NEW if new in scored.items}
     assert explored / places == pytest.approx(0.001, rel=0.6)
+    assert (pipeline.answer_counts.explored, pipeline.answer_counts.items) == (explored, places)
+
+
+def test_new_items_that_are_lifted_are_counted_and_so_are_promoted_ones(plain):
+    pipeline = pipeline_of(aged(plain), weight=1.0)
+    promotion = Promotion("old", ItemList(np.array([9, 8], np.int32)), 0.2)
+
+    scored = recommend(pipeline, user(1), limit=N_ITEMS, promotion=promotion)
+    pipeline.explored_candidates(scored)
+
+    counts = pipeline.answer_counts
+    assert (counts.items, counts.explored, counts.promoted) == (N_ITEMS, len(NEW), 2)
 
 
 def test_no_more_items_are_put_in_than_there_are_new_ones(plain):
