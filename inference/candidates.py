@@ -43,6 +43,13 @@ class CandidateSet(ABC):
     def contains(self, items: ItemIndexes) -> NDArray[np.bool_]:
         """Return which of some items, int32 [k], are in the set: bool [k]."""
 
+    def among(self, items: ItemIndexes) -> ItemIndexes:
+        """Return those of some items, int32 ascending, that are in the set: int32, ascending; not to be changed.
+
+        Cheap where one array, of the items that came after the model, is asked about again and again.
+        """
+        return items[self.contains(items)]
+
     def mask(self, size: int) -> NDArray[np.bool_]:
         """Return which of the items 0 to `size` - 1 are in the set: bool [size], a new array."""
         return self.contains(np.arange(size, dtype=np.int32))
@@ -71,6 +78,10 @@ class Everything(CandidateSet):
         """Return true for each."""
         return np.ones(len(items), bool)
 
+    def among(self, items: ItemIndexes) -> ItemIndexes:
+        """Return all."""
+        return items
+
     def mask(self, size: int) -> NDArray[np.bool_]:
         """Return true for each."""
         return np.ones(size, bool)
@@ -78,6 +89,8 @@ class Everything(CandidateSet):
 
 #: A list of items that are fewer than this part of all takes less room than their bits, or hardly more.
 _FEW: Final = 8
+#: What a set keeps of what was asked: of so many arrays, lists of so many items at most.
+_KEPT_LISTS, _KEPT_ITEMS = 2, 16_384
 #: The set of a request that restricts nothing.
 EVERYTHING: Final = Everything()
 
@@ -93,6 +106,7 @@ class Bitmap(CandidateSet):
     allowed: NDArray[np.bool_]
     _counts: dict[int, int] = field(default_factory=dict)
     _items: dict[int, ItemIndexes] = field(default_factory=dict)
+    _among: list[tuple[ItemIndexes, ItemIndexes]] = field(default_factory=list)
 
     @classmethod
     def unpack(cls, bits: NDArray[np.uint8], *, n_items: int) -> Bitmap:
@@ -119,6 +133,16 @@ class Bitmap(CandidateSet):
         """Return the bits of the items 0 to `size` - 1."""
         bits = self.allowed[:size]
         return np.concatenate([bits, np.zeros(size - len(bits), bool)])
+
+    def among(self, items: ItemIndexes) -> ItemIndexes:
+        """Look the bits of items up once for many requests, unless very many are set."""
+        for asked_about, listed in self._among:
+            if asked_about is items:
+                return listed
+        listed = items[self.contains(items)]
+        if len(listed) <= _KEPT_ITEMS:
+            self._among[:] = [(items, listed), *self._among][:_KEPT_LISTS]
+        return listed
 
     def contains(self, items: ItemIndexes) -> NDArray[np.bool_]:
         """Look the bits of items up."""
@@ -209,6 +233,11 @@ class Without(CandidateSet):
         """Return which items are left."""
         inside: NDArray[np.bool_] = self.base.contains(items) & ~self._is_removed(items)
         return inside
+
+    def among(self, items: ItemIndexes) -> ItemIndexes:
+        """Return which items are left."""
+        left = self.base.among(items)
+        return left[~self._is_removed(left)]
 
     def mask(self, size: int) -> NDArray[np.bool_]:
         """Return which of the items 0 to `size` - 1 are left."""

@@ -13,7 +13,7 @@ __all__ = ["lift_new_items", "mix_new_items"]
 def lift_new_items(run: PipelineRun) -> None:
     """Write what is added to the scores of new items, where that is how they are explored."""
     if run.explorer is not None:
-        allowed = run.candidates.contains if run.candidates.restricts else None
+        allowed = run.candidates if run.candidates.restricts else None
         run.bonus = run.explorer.bonus(run.state.embedding, allowed=allowed)
 
 
@@ -24,7 +24,7 @@ def mix_new_items(run: PipelineRun) -> None:
     """
     if run.explorer is None:
         return
-    mixed = run.explorer.mix(run.items, allowed=run.candidates.contains if run.candidates.restricts else None)
+    mixed = run.explorer.mix(run.items, allowed=run.candidates if run.candidates.restricts else None)
     if mixed is None:
         return
     run.items, explored = mixed

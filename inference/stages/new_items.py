@@ -43,7 +43,7 @@ def _chosen(run: PipelineRun) -> ItemIndexes:
         listed = listed[listed >= n_items]
         return listed[new.places(listed) >= 0]
     if new.lists is None:
-        return new.items if not candidates.restricts else new.items[candidates.contains(new.items)]
+        return candidates.among(new.items)
     suitable = new.items[new.lists.of(run.state.embedding)]
     if run.bonus is not None:
         lifted = run.bonus.worthwhile
@@ -51,7 +51,7 @@ def _chosen(run: PipelineRun) -> ItemIndexes:
     if candidates.restricts:
         suitable = suitable[candidates.contains(suitable)]
         if len(suitable) < _ENOUGH * run.limit:
-            return new.items[candidates.contains(new.items)]
+            return candidates.among(new.items)
     return suitable
 
 

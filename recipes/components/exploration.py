@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
+from recipes.components.allowed_items import AllowedItems
 from recipes.components.cluster_lists import ClusterLists
 from recipes.components.item_age import creation_times
 from recipes.data.columns import NO_TIME
@@ -49,8 +50,8 @@ _SAMPLE: Final = 16
 _SECONDS_OF_A_DAY = 86_400
 #: New items that each request draws noise for at most; of more it takes so many, from what requests share.
 _FRESH, _LISTED = 1_024, 512
-#: Where fewer of those may be returned, all that may be are looked for.
-_ENOUGH: Final = 64
+#: Where fewer of those may be returned, all that may be are looked for, and so many of them are taken at most.
+_ENOUGH, _SCANNED = 64, 4_096
 #: New items that are drawn at a time, and how often before those that may be put in are looked for.
 _DRAWN, _TRIES = 16, 8
 _ARRAYS = ("exploration_created", "exploration_seen", "exploration_latest")
@@ -122,10 +123,6 @@ class ExplorationSettings:
 
     weight: float = 0.3
     days: float = 30.0
-
-
-#: Tells which of some items, int32 [k], may be returned: bool [k].
-Allowed = Callable[[ItemIndexes], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,13 +231,13 @@ class Explorer:
         self,
         embedding: FloatArray,  # noqa: ARG002 -- others use it
         *,
-        allowed: Allowed | None = None,  # noqa: ARG002 -- others use it
+        allowed: AllowedItems | None = None,  # noqa: ARG002 -- others use it
     ) -> Bonus | None:
         """Return what is added to scores for one request, None for nothing.
 
         Args:
             embedding: float32 [d], of the user: of many new items those are worth scoring that may suit.
-            allowed: Tells which items may be returned; None for all.
+            allowed: Items that may be returned; None for all.
         """
         return None
 
@@ -248,13 +245,13 @@ class Explorer:
         self,
         items: ItemIndexes,  # noqa: ARG002 -- others use it
         *,
-        allowed: Allowed | None = None,  # noqa: ARG002 -- others use it
+        allowed: AllowedItems | None = None,  # noqa: ARG002 -- others use it
     ) -> tuple[ItemIndexes, NDArray[np.bool_]] | None:
         """Put new items into a list, here and there.
 
         Args:
             items: int32 [m], the list.
-            allowed: Tells which items may be put in; None for all.
+            allowed: Items that may be put in; None for all.
 
         Returns:
             The new list, int32 [m], and which of its items were put in, bool [m]; None for the same list.
@@ -312,16 +309,16 @@ class UcbExploration(Explorer):
         Explorer.__post_init__(self)
         self._changed(None)
 
-    def bonus(self, embedding: FloatArray, *, allowed: Allowed | None = None) -> Bonus:
+    def bonus(self, embedding: FloatArray, *, allowed: AllowedItems | None = None) -> Bonus:
         """Return the bonuses with noise."""
         lifts = self._lifts
         if not lifts.is_drawn:
             return Bonus(lifts.items, self._with_noise(lifts.values), lifts.items)
         worthwhile = lifts.items if lifts.lists is None else lifts.items[lifts.lists.of(embedding)]
         if allowed is not None and lifts.lists is not None:
-            worthwhile = worthwhile[allowed(worthwhile)]
+            worthwhile = worthwhile[allowed.contains(worthwhile)]
             if len(worthwhile) < _ENOUGH:
-                worthwhile = lifts.items[allowed(lifts.items)]
+                worthwhile = np.union1d(worthwhile, self._some(allowed.among(lifts.items)))
         return Bonus(lifts.items, lifts.values, worthwhile)
 
     @property
@@ -339,6 +336,10 @@ class UcbExploration(Explorer):
         if self.clusters is not None and self.vectors is not None:
             lists = self.clusters.ranked(self.vectors, limit=_LISTED, added=lifted)
         self._lifts = _Lifts(self.items, lifted, True, lists)
+
+    def _some(self, items: ItemIndexes) -> ItemIndexes:
+        """Return neighbours among many items, others in each request, so that all get their chance."""
+        return items if len(items) <= _SCANNED else items[int(self.random.integers(len(items) - _SCANNED)) :][:_SCANNED]
 
     def _with_noise(self, values: FloatArray) -> FloatArray:
         noise = self.random.standard_normal(len(values), np.float32)
@@ -384,7 +385,7 @@ class RandomExploration(Explorer):
         self._changed(None)
 
     def mix(
-        self, items: ItemIndexes, *, allowed: Allowed | None = None
+        self, items: ItemIndexes, *, allowed: AllowedItems | None = None
     ) -> tuple[ItemIndexes, NDArray[np.bool_]] | None:
         """Replace items at random places."""
         count = int(self.random.binomial(len(items), self.share)) if len(self._chances.items) else 0
@@ -396,7 +397,7 @@ class RandomExploration(Explorer):
         mixed[places], explored[places] = chosen, True
         return mixed, explored
 
-    def _choose(self, count: int, *, absent_from: ItemIndexes, allowed: Allowed | None) -> ItemIndexes:
+    def _choose(self, count: int, *, absent_from: ItemIndexes, allowed: AllowedItems | None) -> ItemIndexes:
         """Draw different new items by their chances.
 
         Items are drawn from all, and what may not be put in is left out: that is the same as to draw from what may, and
@@ -408,18 +409,17 @@ class RandomExploration(Explorer):
             drawn = every[sums.searchsorted(self.random.random(_DRAWN) * sums[-1], side="right")]
             fits = ~np.isin(drawn, absent_from)
             if allowed is not None:
-                fits &= allowed(drawn)
+                fits &= allowed.contains(drawn)
             chosen = _first_different(np.concatenate([chosen, drawn[fits]]))[:count]
             if len(chosen) == count:
                 return chosen
-        fits = ~np.isin(every, np.concatenate([absent_from, chosen]))
-        if allowed is not None:
-            fits &= allowed(every)
-        lacking = min(count - len(chosen), int(fits.sum()))
+        rest = every if allowed is None else allowed.among(every)
+        rest = rest[~np.isin(rest, np.concatenate([absent_from, chosen]))]
+        lacking = min(count - len(chosen), len(rest))
         if not lacking:
             return chosen
-        chances = fits / np.sqrt(1.0 + counts)
-        rest = self.random.choice(every, lacking, replace=False, p=chances / chances.sum())
+        chances = 1.0 / np.sqrt(1.0 + counts[every.searchsorted(rest)])
+        rest = self.random.choice(rest, lacking, replace=False, p=chances / chances.sum())
         return np.concatenate([chosen, rest])
 
     def _changed(self, vectors: FloatArray | None) -> None:  # noqa: ARG002 -- the base's

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,8 @@ def is_of(candidates, expected):
     assert sorted(candidates.items(N_ITEMS).tolist()) == sorted(expected)
     assert everything[candidates.contains(everything)].tolist() == sorted(expected)
     assert np.flatnonzero(candidates.mask(N_ITEMS)).tolist() == sorted(expected)
+    for some in (everything, everything[::3], everything[:0], everything):
+        assert candidates.among(some).tolist() == some[candidates.contains(some)].tolist()
 
 
 def bitmap(items):
@@ -35,6 +39,27 @@ def test_sets_have_what_they_are_made_of_and_lose_what_is_taken_away(items, remo
         some = np.array(sorted(removed), np.int32)
         is_of(candidates.without(some), items - removed)
         is_of(candidates.without(some).without(item), items - removed - {item})
+
+
+class CountedBitmap(Bitmap):
+    """Counts the bits that are looked up."""
+
+    looked_up: ClassVar[list[int]] = []
+
+    def contains(self, items):
+        self.looked_up.append(len(items))
+        return super().contains(items)
+
+
+def test_bits_of_the_same_items_are_looked_up_once_for_all_requests():
+    CountedBitmap.looked_up.clear()
+    bits, many = np.arange(90_000) % 50 == 0, np.arange(0, 90_000, 2, dtype=np.int32)
+    candidates, first = CountedBitmap(bits), many[many % 50 == 0]
+    for removed in (0, 100, 2_000):
+        listed = candidates.without(removed).among(many)
+        assert listed.tolist() == first[first != removed].tolist()
+    assert CountedBitmap.looked_up == [len(many)]
+    assert candidates.among(many[1:]).tolist() == first[1:].tolist()  # others are
 
 
 def test_everything_has_all_items_and_those_that_came_after_the_model():

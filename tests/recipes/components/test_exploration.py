@@ -65,6 +65,20 @@ def test_bonuses_fall_with_what_was_seen_and_scale_with_the_weight():
     assert not bonuses(np.array([0, 3]), weight=0.0, score_gap=8.0).any()
 
 
+class Those:
+    """Items of which something is true; counts how many were looked at."""
+
+    def __init__(self, is_allowed):
+        self.is_allowed, self.n_looked_at = is_allowed, 0
+
+    def contains(self, items):
+        self.n_looked_at += len(items)
+        return self.is_allowed(items)
+
+    def among(self, items):
+        return items[self.is_allowed(items)]
+
+
 def old_mix(items, explored, counts, random, *, share, allowed):
     """Return the new items that a draw over all of them puts in, as it was made for every request before."""
     count = int(random.binomial(len(items), share))
@@ -88,7 +102,7 @@ def test_what_is_put_in_is_distributed_as_a_draw_over_all_new_items(passing):
         return some < 100 + passing
 
     for _ in range(rounds):
-        mixed = explorer.mix(items, allowed=allowed)
+        mixed = explorer.mix(items, allowed=Those(allowed))
         if mixed is not None:
             put_in = mixed[0][mixed[1]]
             assert len(set(mixed[0].tolist())) == len(items)
@@ -156,9 +170,24 @@ def test_of_many_new_items_a_request_takes_those_that_would_be_its_best():
         assert len(bonus.worthwhile) == 512
         best = np.argsort(-(vectors @ user + bonus.of(np.arange(n_new, dtype=np.int32))))[:25]
         shares.append(np.isin(best, bonus.worthwhile).mean())
-        only = explorer.bonus(user, allowed=lambda items: items % 100 == 0)
+        only = explorer.bonus(user, allowed=Those(lambda items: items % 100 == 0))
         assert only.worthwhile.tolist() == list(range(0, n_new, 100))
     assert np.mean(shares) > 0.9  # users who have nothing in common at all
+
+
+def test_however_many_new_items_pass_a_filter_a_request_takes_a_bounded_number():
+    n_new = 20_000
+    vectors = np.zeros((n_new, 2), np.float32)
+    vectors[:600] = 1.0  # suit everybody, and do not pass
+    explorer = ucb(n_new, clusters=ClusterLists.of_users(np.ones((50, 2), np.float32)), vectors=vectors)
+    allowed = Those(lambda items: items >= 9_000)
+
+    taken = [explorer.bonus(np.ones(2, np.float32), allowed=allowed).worthwhile for _ in range(40)]
+
+    assert {len(items) for items in taken} == {4_096}
+    assert min(int(items[0]) for items in taken) >= 9_000
+    assert len(np.unique(np.concatenate(taken))) > 9_000  # each gets its chance
+    assert allowed.n_looked_at == 40 * 512
 
 
 def test_items_that_came_after_the_model_are_explored_with_its_own():
