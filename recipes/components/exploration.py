@@ -351,7 +351,7 @@ class UcbExploration(Explorer):
     def _changed(self, vectors: FloatArray | None) -> None:
         if vectors is not None and self.vectors is not None:
             of_model = int(self.items.searchsorted(self.n_items))
-            self.vectors = np.concatenate([self.vectors[:of_model], vectors])
+            self.vectors = np.concatenate([self.vectors[:of_model], vectors.reshape(-1, self.vectors.shape[1])])
         self.redraw()
 
 

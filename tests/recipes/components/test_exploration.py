@@ -190,6 +190,19 @@ def test_however_many_new_items_pass_a_filter_a_request_takes_a_bounded_number()
     assert allowed.n_looked_at == 40 * 512
 
 
+def test_new_items_may_all_leave_again():
+    users, vectors = np.ones((50, 2), np.float32), np.ones((3, 2), np.float32)
+    explorer = ucb(3, clusters=ClusterLists.of_users(users), vectors=vectors)
+    explorer.admit(np.array([3, 4], np.int32), created=np.full(2, NO_TIME), vectors=vectors[:2])
+    assert explorer.items.tolist() == [0, 1, 2, 3, 4]
+
+    # Nothing is known of the space of no vectors.
+    explorer.admit(np.empty(0, np.int32), created=np.empty(0, np.int64), vectors=np.empty((0, 0), np.float32))
+
+    assert explorer.items.tolist() == [0, 1, 2]
+    assert explorer.bonus(users[0]).worthwhile.tolist() == [0, 1, 2]
+
+
 def test_items_that_came_after_the_model_are_explored_with_its_own():
     explorer = RandomExploration(
         np.array([3, 7], np.int32), np.array([4, 9]), 2.0, 10 * DAY, 10, np.random.default_rng(0), share=1.0
