@@ -57,7 +57,7 @@ class NewIds:
         self._gone: set[str] = set()
         self._dropped: list[int] = []
         self._free: list[int] = []
-        self._told = False
+        self._is_logged = False
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -85,7 +85,7 @@ class NewIds:
                     self._append(item_id)
                     self._left_indexes -= 1
                 self._left -= 1
-            tells, self._told = bool(refused) and not self._told, self._told or bool(refused)
+            tells, self._is_logged = bool(refused) and not self._is_logged, self._is_logged or bool(refused)
         if tells:
             _log.warning("new_items_wait_for_training", most=self.most, waiting=refused)
 
