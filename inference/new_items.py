@@ -98,7 +98,8 @@ class NewIds:
         with self._lock:
             for index in indexes:
                 item_id = self._ids[index - self.first]
-                if item_id in self._indexes and item_id not in self._holders and item_id not in self._gone:
+                is_put = self._indexes.get(item_id) == index and item_id not in self._holders
+                if is_put and item_id not in self._gone:
                     self._gone.add(item_id)
                     self._left += 1
 

@@ -295,8 +295,10 @@ def _bound_rows(
                 rows[index] = row
         # Those that another table gave indexes to, or that this one knew before there was the snapshot.
         for index, item_id in enumerate(new_ids.ids(len(rows_before) - n_items)[: len(rows) - len(rows_before)]):
-            row_of_id = features.row(item_id)
-            rows[len(rows_before) + index] = -1 if row_of_id is None else row_of_id
+            # An index that nobody holds any more bears the id that it had.
+            place = len(rows_before) + index
+            row_of_id = features.row(item_id) if new_ids.index(item_id) == place else None
+            rows[place] = -1 if row_of_id is None else row_of_id
     if new_ids is not None and before is None:  # rows go with their snapshot alone
         new_ids.leave((np.flatnonzero(rows[n_items:] < 0) + n_items).tolist())
     return rows

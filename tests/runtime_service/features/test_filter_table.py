@@ -73,6 +73,20 @@ def test_tables_follow_what_is_put_and_what_events_name(snapshot, with_snapshot,
             assert table.row(name) == features.row(name)
 
 
+def test_an_id_that_events_named_once_is_one_item_when_it_is_imported(snapshot):
+    items, new_ids = Vocabulary.build(KNOWN), NewIds(len(KNOWN), most=1)
+    new_ids.hold(["stored"])
+    new_ids.drop(["stored"])
+
+    table = FilterTable.of(items, Features.of(snapshot, SCHEMA, offset=1), new_ids=new_ids)
+
+    allowed = np.flatnonzero(table.compiled(FILTER, {}).candidates.allowed).tolist()
+    assert allowed == [items.index("item-0"), new_ids.index("stored")]
+    new_ids.leave([len(KNOWN)])  # nobody's index makes no room
+    new_ids.add(["more"])
+    assert new_ids.index("more") is None
+
+
 def test_a_table_of_another_lineage_of_puts_is_no_beginning():
     first = Features.of(None, SCHEMA, offset=0).with_puts([Put(1, "x", {"T1": "a"})])
     other = Features.of(None, SCHEMA, offset=0).with_puts([Put(1, "item-1", {"T1": "a"}), Put(2, "y", {"T1": "b"})])
