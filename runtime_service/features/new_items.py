@@ -126,7 +126,8 @@ def read_columns(features: Features, rows: NDArray[np.int32], names: ContentColu
 
     def values(name: str) -> list[float]:
         read = [features.values_of(row, name) for row in numbers]
-        return [float(of_row[0]) if of_row else np.nan for of_row in read]
+        # The column may be of another type than when the model learnt from it.
+        return [float(of_row[0]) if of_row and not isinstance(of_row[0], str) else np.nan for of_row in read]
 
     of_names = [item.name for item in features.schema.fields if item.item_name] if names.names else []
     created = None

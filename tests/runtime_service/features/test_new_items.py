@@ -15,9 +15,10 @@ from inference.model import ModelLoader
 from inference.new_items import NewItemList
 from recipes.catalog import get_recipe
 from recipes.data.columns import CategoricalColumn, Columns
+from recipes.ports import ContentColumns
 from recipes.registry import make_fitter, read_config
 from runtime_service.features.filter_table import FilterTable
-from runtime_service.features.new_items import EncodedNewItems, encoded_new_items
+from runtime_service.features.new_items import EncodedNewItems, encoded_new_items, read_columns
 from tests.runtime_service.features.running import filter_arn, group_message, publish_rows
 from tests.runtime_service.servicers.wire import ids
 from tests.runtime_service.world import (
@@ -190,6 +191,16 @@ def test_new_items_that_their_dataset_has_no_longer_leave(runtime, named):
     again = encoded(deleted, "a")
     assert listed(again) == ["a"]
     assert again.current.vectors.tolist() == both.current.vectors[:1].tolist()
+
+
+def test_a_column_that_was_of_numbers_when_the_model_learnt_says_nothing_once_it_is_of_texts():
+    fields = [{"name": "ITEM_ID", "type": "string"}, {"name": "SIZE", "type": ["null", "string"]}]
+    schema = AvroSchema.parse(json.dumps({"type": "record", "name": "Items", "fields": fields}))
+    features = Features.of(None, schema, offset=0).with_puts([Put(1, "a", {"SIZE": "large"}), Put(2, "b", {})])
+
+    columns = read_columns(features, np.arange(2, dtype=np.int32), ContentColumns(numeric=["SIZE", "GONE"]))
+
+    assert {name: np.isnan(numbers).all() for name, numbers in columns.numeric.items()} == {"SIZE": True, "GONE": True}
 
 
 def test_an_imported_item_is_recommended_as_well(runtime, named):
