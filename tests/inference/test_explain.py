@@ -181,7 +181,9 @@ def test_items_that_came_after_the_model_are_explained_by_their_vectors(models):
     new = np.array([N_ITEMS + 1, N_ITEMS + 3], np.int32)
     best = 10 * run.state.embedding / np.square(run.state.embedding).sum()
     vectors = np.array([best, -best], np.float32)
-    run.new_items = NewItems(new, vectors, np.ones(2, bool), np.zeros(2, np.int64))
+    run.new_items = NewItems.of(
+        new, vectors=vectors, described=np.ones(2, bool), created=np.zeros(2, np.int64), clusters=None, first=N_ITEMS
+    )
 
     explained = explain(run, np.array([N_ITEMS, *new], np.int32), contributions=1).scores
 
