@@ -30,10 +30,12 @@ RUN python -m venv /opt/tailorbird
 # The dependencies are a layer of their own: they change seldom and take long. In the environment, constraints also hold for
 # what builds need.
 COPY constraints.txt pyproject.toml ./
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > base.txt \
+RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+      print(*project['dependencies'], *project['optional-dependencies']['telemetry'], sep='\n')" > base.txt \
  && PIP_CONSTRAINT=/src/constraints.txt pip install -c constraints.txt -r base.txt
 COPY . .
-RUN PIP_CONSTRAINT=/src/constraints.txt pip install -c constraints.txt .
+# With what sends traces, for TAILORBIRD_OTLP_ENDPOINT.
+RUN PIP_CONSTRAINT=/src/constraints.txt pip install -c constraints.txt '.[telemetry]'
 
 
 FROM builder AS trainer-builder

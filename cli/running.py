@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from cli.installation import Installation, Running
 from cli.key_folder import TokenKeeper
 from cli.supervisor import GuardedOutput, Output, Supervisor
-from cli.system import Ports, check_ports, process_specs
+from cli.system import Ports, check_ports, process_specs, stop_seconds
 from cli.tls import check_certificates, tls_files
 from common.errors import TailorbirdError
 from common.process.lifecycle import STOP_SIGNALS, stop_event
@@ -53,7 +53,8 @@ async def running_system(
         guarded = GuardedOutput(output)
         renewing = asyncio.create_task(_renew_tokens(installation.token_keeper(), guarded))
         try:
-            async with Supervisor(specs, output=guarded, liveness=liveness) as supervisor:
+            grace_seconds = max(stop_seconds(spec.environment) for spec in specs)
+            async with Supervisor(specs, output=guarded, liveness=liveness, grace_seconds=grace_seconds) as supervisor:
                 yield supervisor
         finally:
             renewing.cancel()

@@ -25,7 +25,7 @@ from cli.supervisor import grpc_probe, http_probe
 from cli.tls import tls_files
 from common.errors import InvalidInput, invalid
 from common.process.executed import ProcessSpec
-from common.settings import AWS_VARIABLES
+from common.settings import AWS_VARIABLES, ProcessSettings
 
 __all__ = [
     "DEFAULT_PORT_BASE",
@@ -35,12 +35,20 @@ __all__ = [
     "endpoint_variables",
     "inherited_environment",
     "process_specs",
+    "stop_seconds",
 ]
 
 DEFAULT_PORT_BASE: Final = 7400
 #: In the order in which they are started.
 PROCESSES: Final = ("control_plane", "events_service", "runtime_service", "trainer", "gateway")
 _HOST = "127.0.0.1"
+#: Settings of how long a process takes to stop, with their defaults here.
+_STOP_SETTINGS: Final = {
+    "TAILORBIRD_DRAIN_SECONDS": "0",
+    "TAILORBIRD_GRACE_SECONDS": str(ProcessSettings.model_fields["grace_seconds"].default),
+}
+#: Time beyond that: more than a process gives those that it has forked itself.
+_STOP_MARGIN_SECONDS: Final = 5.0
 _OFFSETS: Final = {"gateway": 0, "control_plane": 1, "events_service": 2, "runtime_service": 3, "trainer": 4}
 
 #: Variables that processes inherit beside their own settings: where programs, libraries and temporary files are, and
@@ -189,6 +197,22 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
             )
         )
     return specs
+
+
+def stop_seconds(environment: Mapping[str, str]) -> float:
+    """Return how long a process with these variables may take to stop, before it is killed.
+
+    Raises:
+        InvalidInput: A time is no number.
+    """
+    seconds = _STOP_MARGIN_SECONDS
+    for name, default in _STOP_SETTINGS.items():
+        text = environment.get(name, default)
+        try:
+            seconds += float(text)
+        except ValueError:
+            raise invalid(name, got=text, want="a number of seconds") from None
+    return seconds
 
 
 def inherited_environment(environ: Mapping[str, str], process: str) -> dict[str, str]:

@@ -160,13 +160,14 @@ class ServerSettings(ProcessSettings, AccountSettings):
         1000,
         ge=1,
         description="Calls with a token that are taken at a time, streams of one connection as well; one "
-        "more is refused with RESOURCE_EXHAUSTED.",
+        "more is refused with RESOURCE_EXHAUSTED. Calls between the processes have as many places of their own.",
     )
     max_wait_seconds: float = Field(
         1.0,
         ge=0.1,
         description="How long a call with a token may wait until it is begun. Where calls have waited longer, a worker "
-        "refuses calls at once, with RESOURCE_EXHAUSTED (HTTP: `ThrottlingException`), until the wait is half as long.",
+        "refuses calls at once, with RESOURCE_EXHAUSTED (HTTP: `ThrottlingException`), until the wait is half as long; "
+        "never those between the processes.",
     )
     max_watches: int = Field(
         2000,

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings
 from common import errors
 from common.operations import operations_page
 from common.telemetry import CALL_FIGURES, Figure
+from common.telemetry.workers import WORKER_FIGURES
 from control_plane.servicers.control.servicer import CONTROL_PLANE_SERVICE
 from control_plane.servicers.evaluations import EVALUATION_SERVICE
 from control_plane.servicers.storage import STORAGE_SERVICE
@@ -74,7 +75,10 @@ def settings_page() -> str:
 def figures(process: str) -> list[Figure]:
     """Return what a process counts and measures."""
     served = () if process == "gateway" else CALL_FIGURES
-    return sorted((*served, *importlib.import_module(f"{process}.figures").FIGURES), key=lambda figure: figure.name)
+    return sorted(
+        (*served, *WORKER_FIGURES, *importlib.import_module(f"{process}.figures").FIGURES),
+        key=lambda figure: figure.name,
+    )
 
 
 def metrics_page() -> str:

@@ -50,7 +50,7 @@ def main() -> None:
 
     with shared_port(settings.listen) as address:
         workers = [WorkerSpec(name, partial(serve, address, n, name)) for n, name in enumerate(settings.worker_names())]
-        run_workers_until_signal([*workers, *telemetry.workers()], settings.patience())
+        run_workers_until_signal(telemetry.observed(workers), settings.patience())
 
 
 if __name__ == "__main__":

@@ -48,8 +48,8 @@ def main() -> None:
         return follow_log(connect, history, open_store(settings), figures=telemetry.figures("tail"), **settings.tail())
 
     with shared_port(settings.listen) as address:
-        workers = [WorkerSpec(name, partial(answer, address, name)) for name in settings.worker_names()]
-        run_workers_until_signal([WorkerSpec("tail", follow), *workers, *telemetry.workers()], settings.patience())
+        specs = [WorkerSpec(name, partial(answer, address, name)) for name in settings.worker_names()]
+        run_workers_until_signal(telemetry.observed([WorkerSpec("tail", follow, turn=1), *specs]), settings.patience())
 
 
 if __name__ == "__main__":

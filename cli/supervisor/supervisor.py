@@ -52,7 +52,7 @@ class Supervisor:
         restarts: RestartPolicy = RESTARTS,
         liveness: LivenessPolicy | None = None,
         start_seconds: float = 60.0,
-        grace_seconds: float = 12.0,
+        grace_seconds: float = 15.0,
     ) -> None:
         guarded = GuardedOutput(output)
         self._start_seconds = start_seconds
@@ -65,7 +65,7 @@ class Supervisor:
             listener=OutputListener(guarded, addresses={spec.name: spec.address for spec in specs if spec.address}),
             policy=restarts,
             grace_seconds=grace_seconds,
-            one_by_one=True,
+            stop_order=range(len(specs), 0, -1),
         )
 
     @property

@@ -9,12 +9,15 @@ from google.protobuf import descriptor_pool
 
 from protos.tailorbird.options.v1 import options_pb2
 
-__all__ = ["ANY_ROLE", "OPEN", "admitted_roles"]
+__all__ = ["ANY_ROLE", "OPEN", "admitted_roles", "is_between_processes"]
 
 #: Everyone, without a token: a probe has none.
 OPEN: Final = frozenset({"*open*"})
 #: Any valid token.
 ANY_ROLE: Final = frozenset({"*any*"})
+
+#: Roles of the processes that ask each other for work and news, and forward nobody's calls.
+_PROCESSES: Final = frozenset({"trainer", "runtime", "events"})
 
 _LIBRARY_SERVICES = {
     "grpc.health.v1.Health": OPEN,
@@ -38,3 +41,9 @@ def admitted_roles(method: str) -> frozenset[str]:
     except KeyError:
         return frozenset()
     return frozenset(descriptor.GetOptions().Extensions[options_pb2.callers])
+
+
+def is_between_processes(method: str) -> bool:
+    """Return whether only processes of the installation may call a method: what its clients rely on depends on that."""
+    roles = admitted_roles(method)
+    return bool(roles) and roles <= _PROCESSES

@@ -30,10 +30,14 @@ Endless = Coroutine[Any, Any, None]
 #: Signals that the parent handles itself and its children must begin without.
 _HANDLED: Final = (*STOP_SIGNALS, signal.SIGCHLD)
 _RESTARTS: Final = RestartPolicy(BackoffPolicy(0.1, 10.0), steady_seconds=30.0, first_at_once=True)
-#: Time beyond the workers' own grace before they are killed.
-_MARGIN_SECONDS: Final = 1.0
+#: Time beyond the workers' own grace before they are killed: in it a server tells callers that it stops.
+_MARGIN_SECONDS: Final = 3.0
 _FAILED: Final = 1
 _log = get_logger(__name__)
+
+
+def _note_nothing(_: int | None) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +49,15 @@ class WorkerSpec:
         run: Called in the worker's process; returns what runs on its event loop and is cancelled at SIGTERM. The loop
             beats every `BEAT_SECONDS`. Work that may keep the loop busy for longer, in many short steps, calls what it
             is given as well.
+        turn: When it is stopped: those of the lowest number first, the next when these have ended. What the others
+            rely on until they have answered their last call has a higher number.
+        note: Called in the parent with the id of each process that is started for it, and with None when that ended.
     """
 
     name: str
     run: Callable[[Beat], Endless]
+    turn: int = 0
+    note: Callable[[int | None], None] = _note_nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,7 @@ class Patience:
     """How long workers are waited for.
 
     Attributes:
-        grace_seconds: Time that they take to stop at most; they are killed a second later.
+        grace_seconds: Time that they take to stop at most; they are killed three seconds later.
         silent_seconds: One that shows no sign of life for so long is killed and forked again.
     """
 
@@ -80,7 +89,13 @@ async def _run_workers(specs: Sequence[WorkerSpec], patience: Patience) -> None:
     beating = asyncio.create_task(keep_beating(parent.heartbeat.beat))
     programs = [_ForkedProgram(spec, parent, silent_seconds=patience.silent_seconds) for spec in specs]
     grace_seconds = patience.grace_seconds + _MARGIN_SECONDS
-    pool = WorkerPool(programs, listener=_LogListener(), policy=_RESTARTS, grace_seconds=grace_seconds)
+    pool = WorkerPool(
+        programs,
+        listener=_LogListener(),
+        policy=_RESTARTS,
+        grace_seconds=grace_seconds,
+        stop_order=[spec.turn for spec in specs],
+    )
     try:
         pool.start()
         await pool.wait(stop)
@@ -134,8 +149,9 @@ class _Parent:
 class _ForkedChild:
     """A process that was forked; see `worker_pool.Child`."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, *, note: Callable[[int | None], None]) -> None:
         self.pid = pid
+        self._note = note
         self._status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     @property
@@ -147,6 +163,7 @@ class _ForkedChild:
         """Take note of its end, if it has ended; return whether it has."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if pid:
+            self._note(None)
             self._status.set_result(os.waitstatus_to_exitcode(status))
         return bool(pid)
 
@@ -173,6 +190,7 @@ class _ForkedProgram:
     def __init__(self, spec: WorkerSpec, parent: _Parent, *, silent_seconds: float) -> None:
         self.name = spec.name
         self._work = spec.run
+        self._note = spec.note
         self._heartbeat = Heartbeat(silent_seconds=silent_seconds)
         self._parent = parent
 
@@ -186,10 +204,11 @@ class _ForkedProgram:
 
     def _fork(self, forked: asyncio.Future[_ForkedChild]) -> None:
         try:
-            child = _ForkedChild(_fork(self._run, lifeline=self._parent.lifeline))
+            child = _ForkedChild(_fork(self._run, lifeline=self._parent.lifeline), note=self._note)
         except OSError as error:
             forked.set_exception(error)
             return
+        self._note(child.pid)
         # At once: the news of its end is for children that are waited for.
         self._parent.add(child)
         forked.set_result(child)

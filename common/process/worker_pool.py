@@ -257,7 +257,8 @@ class WorkerPool:
         listener: Is told what happens.
         policy: When processes that ended are started again.
         grace_seconds: Time for each to stop.
-        one_by_one: Stop them last to first, each when the one after it is gone; else all at once.
+        stop_order: For each program, when it is stopped: those of the lowest number first, side by side, the next when
+            these are gone. None stops all side by side.
     """
 
     def __init__(
@@ -267,12 +268,16 @@ class WorkerPool:
         listener: PoolListener,
         policy: RestartPolicy,
         grace_seconds: float,
-        one_by_one: bool = False,
+        stop_order: Sequence[int] | None = None,
     ) -> None:
         self.workers = tuple(
             Worker(program, listener=listener, policy=policy, grace_seconds=grace_seconds) for program in programs
         )
-        self._one_by_one = one_by_one
+        turns = stop_order or [0] * len(self.workers)
+        self._turns = [
+            [worker for worker, its_turn in zip(self.workers, turns, strict=True) if its_turn == turn]
+            for turn in sorted(set(turns))
+        ]
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -303,11 +308,8 @@ class WorkerPool:
 
         Defects are not raised, so that an error on whose account all are stopped is not replaced: see `raise_defects`.
         """
-        if self._one_by_one:
-            for worker in reversed(self.workers):
-                await worker.stop()
-        else:
-            await asyncio.gather(*(worker.stop() for worker in self.workers))
+        for workers in self._turns:
+            await asyncio.gather(*(worker.stop() for worker in workers))
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def kill(self) -> None:

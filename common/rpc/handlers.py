@@ -19,7 +19,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from common.auth import OPEN, admitted_roles, created_arn
+from common.auth import OPEN, admitted_roles, created_arn, is_between_processes
 from common.errors import InvalidInput, reason_of
 from common.rpc.blocking import asynchronous
 from common.rpc.call_policy import REQUEST_ID_KEY, CallPolicy
@@ -47,6 +47,7 @@ class CallHandlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic
     Args:
         policy: Authenticates callers and logs calls.
         calls: Limits of calls with a token.
+        internal: Limits of those that only processes of the installation may make.
         probes: Limits of calls of methods that need no token.
         waits: Is told of each call that begins, and of those that end before there are limits for them.
         observer: Is told how calls begin and end.
@@ -57,6 +58,7 @@ class CallHandlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic
         policy: CallPolicy,
         *,
         calls: Calls,
+        internal: Calls,
         probes: Calls,
         waits: CallWaits,
         observer: CallObserver = NO_CALLS,
@@ -64,6 +66,7 @@ class CallHandlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic
         self._policy = policy
         self._observer = observer
         self._calls = calls
+        self._internal = internal
         self._probes = probes
         self._waits = waits
         self._added: list[Any] = []
@@ -98,12 +101,17 @@ class CallHandlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic
         # No deserializer: the message comes as bytes, and is parsed where a failure can be turned into a status.
         return make(guarded, None, handler.response_serializer)
 
+    def _limited_by(self, method: str) -> Calls:
+        if admitted_roles(method) is OPEN:
+            return self._probes
+        return self._internal if is_between_processes(method) else self._calls
+
     def _guard(self, method: str, handler: Any, respond: Behaviour) -> Behaviour:
         policy, limits = self._policy, self._calls.limits
         parse, streams = handler.request_deserializer, handler.request_streaming
         lasting = streams or handler.response_streaming
         seconds = _stream_seconds(method, limits) if lasting else deadline_seconds(method)
-        calls = self._probes if admitted_roles(method) is OPEN else self._calls
+        calls = self._limited_by(method)
         observed = self._observer.method(method, streams=(streams, handler.response_streaming))
         audits, waits = policy.audits(method), self._waits
 

@@ -131,11 +131,22 @@ class AioRpcServer:
         names = [service.descriptor.full_name for service in services]
         self._waits = CallWaits(limit_seconds=bounds.max_wait_seconds)
         self._calls = Calls(bounds, self._waits, sheds=True, max_calls=bounds.max_calls)
+        # Trainers' heartbeats and the questions of runtimes are not refused when there are too many clients, and their
+        # long polls take no client's place.
+        self._internal = Calls(bounds, self._waits, max_calls=bounds.max_calls)
         self._probes = Calls(bounds, self._waits, max_receiving=_MAX_RECEIVING_PROBES)
         self._threads = threads
+        self._observer = observer
         self._tasks: list[asyncio.Task[None]] = []
         self._health = Health(names)
-        handlers = CallHandlers(policy, calls=self._calls, probes=self._probes, waits=self._waits, observer=observer)
+        handlers = CallHandlers(
+            policy,
+            calls=self._calls,
+            internal=self._internal,
+            probes=self._probes,
+            waits=self._waits,
+            observer=observer,
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, handlers)
         for service in services:
             service.add(service.servicer, handlers)
@@ -159,7 +170,8 @@ class AioRpcServer:
         if self._threads is not None:
             executor = ThreadPoolExecutor(self._threads, thread_name_prefix="rpc")
             asyncio.get_running_loop().set_default_executor(executor)
-        endless = (self._calls.expire(), self._probes.expire(), self._waits.follow(self._read_counters))
+        expiring = [calls.expire() for calls in (self._calls, self._internal, self._probes)]
+        endless = (*expiring, self._waits.follow(self._read_counters, self._observer.waited))
         self._tasks = [asyncio.create_task(work) for work in endless]
         await self._server.start()
 
@@ -175,23 +187,31 @@ class AioRpcServer:
         """Set the health of a part of this process, which clients check as a service of this name."""
         self._health.set_part(name, serving=serving)
 
-    async def stop(self, *, grace: float) -> None:
+    async def stop(self, *, grace: float, on_drained: Callable[[], None] = lambda: None) -> None:
         """Stop to take calls, give running ones `grace` seconds, return when all are over.
 
         First the health becomes NOT_SERVING, and calls are served for the limits' `drain_seconds`, in which those who
         check the health go elsewhere. Then new calls get UNAVAILABLE, for a moment, before each connection gets
         GOAWAY, on which clients connect to another process. A call that is not over in time gets UNAVAILABLE, and is
         never just cut off.
+
+        Args:
+            grace: Seconds for running calls, from the end of the drain.
+            on_drained: Called at the end of the drain.
         """
         self._health.stop()
         await asyncio.sleep(self._calls.limits.drain_seconds)
+        on_drained()
+        ends = asyncio.get_running_loop().time() + grace
         # At shutdown gRPC ends calls that it has not handed over yet as CANCELLED: wait until there are none.
-        await self._calls.close(seconds=min(_REJECT_SECONDS, grace / 2))
-        stopping = asyncio.create_task(self._server.stop(grace + _LAST_RESPONSES_SECONDS))
-        _, late = await asyncio.wait([stopping], timeout=grace)
+        seconds = min(_REJECT_SECONDS, grace / 2)
+        await asyncio.gather(self._calls.close(seconds=seconds), self._internal.close(seconds=seconds))
+        left = max(0.0, ends - asyncio.get_running_loop().time())
+        stopping = asyncio.create_task(self._server.stop(left + _LAST_RESPONSES_SECONDS))
+        _, late = await asyncio.wait([stopping], timeout=left)
         if late:
-            self._calls.end_all()
-            self._probes.end_all()
+            for calls in (self._calls, self._internal, self._probes):
+                calls.end_all()
         await stopping
         for task in self._tasks:
             task.cancel()
@@ -227,14 +247,12 @@ async def serve_until_signal(server: AioRpcServer, *, grace: float, on_stop: Cal
     Args:
         server: Bound, not started.
         grace: Seconds for running calls.
-        on_stop: Called before the server stops, e.g. to wake long polls.
+        on_stop: Called when the drain is over, e.g. to wake long polls: until then they wait as ever.
     """
     await server.start()
     server.ready()
     _log.info("serving", port=server.port)
     await wait_for_signal()
     _log.info("stopping", grace_seconds=grace)
-    server.not_ready()
-    on_stop()
-    await server.stop(grace=grace)
+    await server.stop(grace=grace, on_drained=on_stop)
     _log.info("stopped")

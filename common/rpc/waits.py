@@ -114,21 +114,27 @@ class CallWaits:
         self._is_refusing = self._is_refusing or now - self._late_since >= self.limit_seconds
         return self._is_refusing
 
-    def look(self, read: Callable[[], CallCounts]) -> None:
-        """Look at the server's counters, if enough calls were handed over since the last look for a queue to matter."""
+    def look(self, read: Callable[[], CallCounts]) -> bool:
+        """Look at the server's counters, if enough calls were handed over since the last look for a queue to matter.
+
+        Returns:
+            Whether they were looked at.
+        """
         n_new, self._n_given_before = self._n_given - self._n_given_before, self._n_given
         if n_new < _FEW_CALLS:
             self._looks.clear()
-            return
+            return False
         counts = read()
         # At least those that are over and were not handed over; gRPC may count the end of others late. And no more than
         # are not handed over, which is exact whenever nobody waits.
         missed = max(self._n_missed, counts.ended + self._n_open - self._n_given)
         self._n_missed = min(missed, counts.begun - self._n_given)
         self._looks.append((counts.begun, self._clock()))
+        return True
 
-    async def follow(self, read: Callable[[], CallCounts]) -> None:
-        """Look periodically, until cancelled."""
+    async def follow(self, read: Callable[[], CallCounts], note: Callable[[float], None]) -> None:
+        """Look periodically, until cancelled; note how long the call that was handed over last has waited."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            self.look(read)
+            if self.look(read):
+                note(self.seconds)

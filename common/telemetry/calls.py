@@ -20,12 +20,19 @@ _HANDLED: Final = Figure(
 _SECONDS: Final = Figure(
     Kind.HISTOGRAM,
     "grpc_server_handling_seconds",
-    "Time from the first bytes of a call to its answer, or to the end of its stream.",
+    "Time from when a call begins, which may be after a wait, to its answer, or to the end of its stream.",
     _LABELS,
     SECONDS,
 )
+_WAIT: Final = Figure(
+    Kind.HISTOGRAM,
+    "tailorbird_rpc_wait_seconds",
+    "Time that calls had waited inside of gRPC before they began, which is no part of the handling: a sample for every "
+    "tenth of a second with three calls or more.",
+    bounds=SECONDS,
+)
 #: Of every process with a gRPC server.
-CALL_FIGURES: Final = (_STARTED, _HANDLED, _SECONDS)
+CALL_FIGURES: Final = (_STARTED, _HANDLED, _SECONDS, _WAIT)
 #: Services whose calls begin a trace. Those between the processes, mostly long polls, are part of one or have none.
 _TRACED: Final = ("tailorbird.control.", "tailorbird.events.", "tailorbird.runtime.")
 #: Statuses that are no caller's mistake.
@@ -64,6 +71,9 @@ class CallObserver(Protocol):
     def unknown(self) -> None:
         """Note a call of a method that the server does not have."""
 
+    def waited(self, seconds: float) -> None:
+        """Note how long a call has waited until it began."""
+
 
 class _NoCalls:
     """Watches nothing: observer, method and call in one."""
@@ -73,6 +83,9 @@ class _NoCalls:
         return self
 
     def unknown(self) -> None:
+        """Do nothing."""
+
+    def waited(self, seconds: float) -> None:
         """Do nothing."""
 
     def begin(self, metadata: Metadata) -> Call:  # noqa: ARG002 - the interface's signature
@@ -97,6 +110,7 @@ class MeasuredCalls:
     def __init__(self, figures: Figures, tracer: Tracer = NO_TRACER) -> None:
         self._figures = figures
         self._tracer = tracer
+        self._wait = figures.histogram(_WAIT)
 
     def method(self, name: str, *, streams: tuple[bool, bool]) -> MethodObserver:
         """Return what watches a method."""
@@ -109,6 +123,10 @@ class MeasuredCalls:
         labels = (_type((False, False)), _UNKNOWN, _UNKNOWN)
         self._figures.counter(_STARTED, *labels).add()
         self._figures.counter(_HANDLED, *labels, "UNIMPLEMENTED").add()
+
+    def waited(self, seconds: float) -> None:
+        """Note how long a call has waited until it began."""
+        self._wait.observe(seconds)
 
 
 class _Method:

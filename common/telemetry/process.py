@@ -11,13 +11,20 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
+from common.errors import invalid
 from common.process.forked import Beat, Endless, WorkerSpec
 from common.settings import TelemetrySettings
 from common.telemetry.calls import CALL_FIGURES, NO_CALLS, CallObserver, MeasuredCalls
 from common.telemetry.figures import NO_FIGURES, Figure, Figures, Source
 from common.telemetry.shared import Block, SharedFigures
 from common.telemetry.tracing import NO_TRACER, Tracer
+
+if TYPE_CHECKING:
+    from common.telemetry.exposition import FigureServer
 
 __all__ = ["FIGURES_WORKER", "Telemetry"]
 
@@ -31,11 +38,12 @@ class Telemetry:
     Args:
         settings: What is on.
         service: Name of the service, in traces.
-        figures: All that the parts may count and measure, beside the calls of a server.
+        figures: All that the parts may count and measure, beside the calls of a server and `WORKER_FIGURES`.
         workers: Names of the processes that are forked; none for a process on its own.
 
     Raises:
-        InvalidInput: The address for scrapes is malformed, or cannot be listened on.
+        InvalidInput: The address for scrapes is malformed, or cannot be listened on; or traces are on, and what makes
+            them is not installed: here, before workers are forked, which would end of it again and again.
     """
 
     def __init__(
@@ -46,6 +54,9 @@ class Telemetry:
         service: str,
         workers: Sequence[str] = ("",),
     ) -> None:
+        if settings.otlp_endpoint is not None and not _can_trace():
+            want = "the extra `telemetry` installed (pip install 'tailorbird[telemetry]'), or no endpoint"
+            raise invalid("otlp_endpoint", got=settings.otlp_endpoint, want=want)
         self._settings = settings
         self._service = service
         self._tracers: dict[str, Tracer] = {}
@@ -58,6 +69,8 @@ class Telemetry:
 
             self._listening = listen_for_scrapes(settings.metrics_listen)
             self._blocks = {name: Block(name) for name in workers}
+            if alone := self._blocks.get(""):
+                alone.note(os.getpid())
 
     def figures(self, worker: str = "") -> Figures:
         """Return the figures of the process that calls this, by its name: never those of another."""
@@ -93,9 +106,16 @@ class Telemetry:
         finally:
             await asyncio.to_thread(self._close)
 
-    def workers(self) -> list[WorkerSpec]:
-        """Return the process that answers scrapes for all, to be forked beside the others; none where that is off."""
-        return [] if self._listening is None else [WorkerSpec(FIGURES_WORKER, self._answer_scrapes)]
+    def observed(self, specs: Sequence[WorkerSpec]) -> list[WorkerSpec]:
+        """Return the workers that are to be forked, so that it is shown which of them run.
+
+        One more answers scrapes for all, and is stopped after all others; none where that is off.
+        """
+        if self._listening is None:
+            return list(specs)
+        last = max((spec.turn for spec in specs), default=0) + 1
+        noted = [replace(spec, note=self._blocks[spec.name].note) for spec in specs]
+        return [*noted, WorkerSpec(FIGURES_WORKER, self._answer_scrapes, turn=last)]
 
     @contextmanager
     def shown(self, sources: Sequence[Source] = ()) -> Iterator[int | None]:
@@ -110,10 +130,7 @@ class Telemetry:
             if self._listening is None:
                 yield None
                 return
-            from common.telemetry.exposition import BlockCollector, FigureServer, SourceCollector
-
-            counted = BlockCollector(list(self._blocks.values()), self._declared)
-            with FigureServer(self._listening, [counted, *map(SourceCollector, sources)]).running() as port:
+            with self._server(sources).running() as port:
                 yield port
         finally:
             self._close()
@@ -123,7 +140,21 @@ class Telemetry:
             tracer.close()
 
     def _answer_scrapes(self, _: Beat) -> Endless:
-        from common.telemetry.exposition import BlockCollector, FigureServer
+        return self._server().run()
+
+    def _server(self, sources: Sequence[Source] = ()) -> FigureServer:
+        from common.telemetry.exposition import BlockCollector, FigureServer, SourceCollector
+        from common.telemetry.workers import WorkerProcesses
 
         assert self._listening is not None
-        return FigureServer(self._listening, [BlockCollector(list(self._blocks.values()), self._declared)]).run()
+        blocks = list(self._blocks.values())
+        shown = [WorkerProcesses(blocks), *sources]
+        return FigureServer(self._listening, [BlockCollector(blocks, self._declared), *map(SourceCollector, shown)])
+
+
+def _can_trace() -> bool:
+    """Return whether what makes traces is installed, without loading it."""
+    try:
+        return None not in (find_spec("opentelemetry.sdk"), find_spec("opentelemetry.exporter.otlp.proto.grpc"))
+    except ModuleNotFoundError:
+        return False  # a package that one of them is in

@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from cli.installation import Installation
-from cli.system import PROCESSES, Ports, check_ports, endpoint_variables, process_specs
+from cli.system import PROCESSES, Ports, check_ports, endpoint_variables, process_specs, stop_seconds
 from common.errors import InvalidInput
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +80,25 @@ def test_only_the_gateway_gets_the_access_keys(environments):
 def test_all_processes_listen_on_loopback_at_ports_of_their_own(environments):
     addresses = [environment["TAILORBIRD_LISTEN"] for environment in environments.values()]
     assert sorted(addresses) == [f"127.0.0.1:{port}" for port in range(20_000, 20_000 + len(PROCESSES))]
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({}, 10 + 5),
+        ({"TAILORBIRD_DRAIN_SECONDS": "2.5"}, 2.5 + 10 + 5),
+        ({"TAILORBIRD_DRAIN_SECONDS": "20", "TAILORBIRD_GRACE_SECONDS": "60"}, 20 + 60 + 5),
+    ],
+)
+def test_a_process_has_as_long_to_stop_as_its_settings_say(tmp_path, environ, seconds):
+    specs = process_specs(Installation(tmp_path), Ports(20_000), environ=environ)
+    (runtime,) = [spec for spec in specs if spec.name == "runtime_service"]
+    assert stop_seconds(runtime.environment) == seconds
+
+
+def test_a_time_to_stop_that_is_no_number_is_refused():
+    with pytest.raises(InvalidInput, match="`TAILORBIRD_GRACE_SECONDS`: got 'soon'"):
+        stop_seconds({"TAILORBIRD_GRACE_SECONDS": "soon"})
 
 
 def test_a_taken_port_is_named_with_its_process():

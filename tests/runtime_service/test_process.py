@@ -58,6 +58,7 @@ def test_both_workers_answer_an_event_changes_the_list_and_sigterm_ends_all(runt
 
     children = runtime.children()
     assert len(children) == WORKERS + 1
+    assert psutil.Process(runtime.process.pid).num_threads() == 1
     assert runtime.stop() == 0
     assert [child for child in children if child.is_running()] == []
     assert '"event": "stopped"' in runtime.log()
@@ -74,8 +75,19 @@ def test_events_trend_at_every_worker_within_seconds(runtime, backends, trending
     wait_until(lambda: all(runtime.recommend(None, "trends")[0] == "brand-new" for _ in range(20)))
 
 
-def test_parent_has_one_thread(runtime):
-    assert psutil.Process(runtime.process.pid).num_threads() == 1
+def test_what_happens_while_the_workers_drain_is_in_their_answers(tmp_path, backends, shelf):
+    backends.board.assign(assignment("films", deployment="d-1", location="artifacts/personal"))
+    variables = environment(tmp_path, backends, shelf, TAILORBIRD_DRAIN_SECONDS="300")
+    with running(variables, backends, tmp_path) as runtime:
+        wait_until(lambda: len(runtime.serving_workers()) == WORKERS, seconds=60)
+        wait_until(lambda: all_ready(backends, "d-1"))
+        before = runtime.recommend(user(0))
+
+        runtime.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: runtime.health("") == HealthCheckResponse.NOT_SERVING)
+        backends.log.send(user(0), item(N_ITEMS - 1))
+
+        wait_until(lambda: runtime.recommend(user(0)) != before)
 
 
 def test_killed_worker_comes_back_while_the_other_answers(runtime):

@@ -329,6 +329,11 @@ def test_only_the_trainer_image_contains_what_trains():
 
 
 @pytest.mark.parametrize("image", ["serving", "trainer"])
+def test_images_contain_what_makes_traces(image):
+    assert "'.[telemetry]'" in stage(image)
+
+
+@pytest.mark.parametrize("image", ["serving", "trainer"])
 def test_images_are_built_from_the_constraints_and_run_without_root(image):
     installs = re.findall(r"pip install .*", stage(image))
     assert [line for line in installs if "-c constraints.txt" not in line] == []

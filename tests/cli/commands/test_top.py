@@ -13,6 +13,7 @@ from cli.app import Env, app, run
 from cli.installation import Installation, Running
 from cli.system import PROCESSES, Ports
 from common.telemetry import CALL_FIGURES
+from common.telemetry.workers import WORKER_FIGURES
 from common.testing import wait_until
 from tests.cli.commands.test_up import free_base, ready
 from tests.common.telemetry.receiver import collector
@@ -66,7 +67,7 @@ def test_what_processes_show_is_in_the_reference_with_its_type_and_labels(system
     seen = set()
     for process in PROCESSES:
         served = () if process == "gateway" else CALL_FIGURES
-        declared = (*served, *importlib.import_module(f"{process}.figures").FIGURES)
+        declared = (*served, *WORKER_FIGURES, *importlib.import_module(f"{process}.figures").FIGURES)
         figures = {figure.name: figure for figure in declared}
         text = httpx.get(f"http://{ports.metrics_address(process)}/metrics").text
         types = dict(line.split()[2:] for line in text.splitlines() if line.startswith("# TYPE"))

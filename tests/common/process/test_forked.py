@@ -13,7 +13,8 @@ import pytest
 
 from common.testing import wait_until
 
-#: A parent with the workers whose names it is given. All but `serve` and `ignore` end by themselves.
+#: A parent with the workers whose names it is given. All but `serve`, `drain` and `ignore` end by themselves; those
+#: that `drain` are stopped first.
 PARENT = """
 import asyncio, os, sys
 from common.errors import InvalidInput
@@ -38,6 +39,15 @@ async def ignore(beat):
         except asyncio.CancelledError:
             say("asked to stop")
 
+async def drain(beat):
+    say("serving")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        say("draining")
+        await asyncio.sleep(0.2)
+        say("drained")
+
 async def end(beat):
     pass
 
@@ -48,8 +58,11 @@ async def panic(beat):
     raise BaseException("panicked")  # as extensions in Rust do
 
 configure_logging("pool", level="INFO", form="json")
-specs = [WorkerSpec(f"{name}-{number}", globals()[name]) for number, name in enumerate(sys.argv[1:])]
-run_workers_until_signal(specs, Patience(grace_seconds=1, silent_seconds=float(os.environ["SILENT"])))
+specs = [
+    WorkerSpec(f"{name}-{number}", globals()[name], turn=int("drain" in sys.argv and name != "drain"))
+    for number, name in enumerate(sys.argv[1:])
+]
+run_workers_until_signal(specs, Patience(grace_seconds=0, silent_seconds=float(os.environ["SILENT"])))
 """
 
 
@@ -97,6 +110,15 @@ def test_all_workers_end_in_order_at_a_signal(tmp_path, number):
         assert [pool.read(), pool.read()] == ["stopped in order", "stopped in order"]
         assert pool.process.wait(timeout=60) == 0
         assert [len(pool.lines(event)) for event in ("process_ended", "process_killed", "stopped")] == [0, 0, 1]
+
+
+def test_what_others_rely_on_is_stopped_when_they_have_ended(tmp_path):
+    with running(tmp_path, "serve", "drain", "drain") as pool:
+        assert [pool.read() for _ in range(3)] == ["serving"] * 3
+        assert pool.stop() == 0
+        lines = [pool.read() for _ in range(5)]
+    assert sorted(lines[:4]) == ["drained", "drained", "draining", "draining"]
+    assert lines[4] == "stopped in order"
 
 
 def test_a_worker_that_is_killed_is_forked_again_and_the_other_left_alone(tmp_path):

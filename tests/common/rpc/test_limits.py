@@ -16,13 +16,16 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from structlog.testing import capture_logs
 
 from common.errors import DeadlineExceeded, InvalidInput, Throttled, Unauthenticated, Unavailable, invalid
-from common.rpc import Service, from_rpc_error
+from common.rpc import Service, channel, from_rpc_error
 from common.settings import CallLimits
 from common.testing import make_keys, serving, wait_until
 from protos.tailorbird.internal.v1 import trackers_pb2, trackers_pb2_grpc
 from protos.tailorbird.internal.v1.trackers_pb2 import ResolveEventTrackerRequest, ResolveEventTrackerResponse
+from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceServicer
+from runtime_service.server import runtime_service
 
 METHOD = "/tailorbird.internal.v1.TrackerService/ResolveEventTracker"
+RECOMMEND = "/tailorbird.runtime.v1.RuntimeService/GetRecommendations"
 CHECK = "/grpc.health.v1.Health/Check"
 WATCH = "/grpc.health.v1.Health/Watch"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
@@ -214,6 +217,21 @@ def test_one_call_too_many_is_refused_at_once(trackers):
 
     with bounded(trackers, max_calls=8, receive_seconds=60) as running:
         assert type(asyncio.run(scenario(running))) is Throttled
+
+
+def test_processes_are_answered_when_clients_have_taken_all_places(trackers):
+    async def scenario(running):
+        async with connected(running) as channel, connected(running) as other:
+            client = bearer(running, "client")
+            calls = [silent(channel, RECOMMEND, metadata=client) for _ in range(8)]
+            for call in calls:
+                await call.wait_for_connection()
+            rejection = await refused(other.unary_unary(RECOMMEND)(b"", metadata=client, timeout=60))
+            return type(rejection), await ask(other, running)
+
+    services = [tracker_service(trackers), runtime_service(RuntimeServiceServicer())]
+    with serving(services, limits=CallLimits(max_calls=8, receive_seconds=60)) as running:
+        assert asyncio.run(scenario(running)) == (Throttled, "here")
 
 
 def test_probes_without_a_message_are_ended_for_those_that_send(trackers):
@@ -439,6 +457,19 @@ def test_round_robin_with_health_checking_uses_those_that_are_ready():
         second.server.not_ready()
         servers = asyncio.run(scenario(first, second))
     assert servers == ({"first"}, {"second"})
+
+
+def test_a_proxy_is_called_whatever_health_it_passes_on_and_one_of_several_addresses_is_not(running):
+    running.server.not_ready()
+    states = []
+    for target in (running.target, f"ipv4:{running.target}"):
+        with contextlib.closing(channel(target, token=running.keys.token("client"))) as opened:
+            try:
+                states.append(health_pb2_grpc.HealthStub(opened).Check(health_pb2.HealthCheckRequest()).status)
+            except grpc.RpcError as error:
+                states.append(from_rpc_error(error).code)
+
+    assert states == [NOT_SERVING, "UNAVAILABLE"]
 
 
 def test_stop_lets_running_calls_end_and_the_others_are_unavailable(trackers):

@@ -1,6 +1,8 @@
 """Real servers and channels: what every service gets from `common.rpc`."""
 
 import asyncio
+import os
+import signal
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -19,8 +21,9 @@ from common.errors import (
     Unauthenticated,
     invalid,
 )
-from common.rpc import AioRpcServer, CallPolicy, Service, aio_channel, channel, from_rpc_error
+from common.rpc import AioRpcServer, CallPolicy, Service, aio_channel, channel, from_rpc_error, serve_until_signal
 from common.rpc.channels import deadline_seconds
+from common.settings import CallLimits
 from common.testing import make_keys, serving
 from protos.tailorbird.internal.v1 import trackers_pb2, trackers_pb2_grpc
 from protos.tailorbird.internal.v1.trackers_pb2 import ResolveEventTrackerRequest, ResolveEventTrackerResponse
@@ -164,6 +167,26 @@ def test_health_needs_no_token_and_waits_for_ready():
     before, after = asyncio.run(scenario())
     assert before == health_pb2.HealthCheckResponse.NOT_SERVING
     assert after == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_calls_that_wait_are_woken_when_the_drain_is_over():
+    keys, limits = make_keys(), CallLimits(drain_seconds=0.3)
+    woken, signalled = [], []
+
+    async def scenario():
+        now = asyncio.get_running_loop().time
+        server = AioRpcServer([], policy=CallPolicy(keys.verifier), address="127.0.0.1:0", limits=limits)
+        serving = asyncio.create_task(serve_until_signal(server, grace=0, on_stop=lambda: woken.append(now())))
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as opened:
+            watch = health_pb2_grpc.HealthStub(opened).Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)
+            while (await watch.read()).status != health_pb2.HealthCheckResponse.SERVING:
+                pass
+            signalled.append(now())
+            os.kill(os.getpid(), signal.SIGTERM)
+            await serving
+
+    asyncio.run(scenario())
+    assert woken[0] - signalled[0] >= limits.drain_seconds
 
 
 def test_a_taken_port_is_a_clear_error(running):

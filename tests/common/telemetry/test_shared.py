@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import warnings
@@ -88,6 +89,45 @@ def test_gauges_of_a_process_that_ended_are_gone_until_its_successor_sets_them()
     successor.gauge(SIZE).set(1.0)
     successor.gauge(SIZE).add(2.0)
     assert shown(block) == {("size",): 3.0}
+
+
+def test_gauges_are_gone_from_the_moment_in_which_the_parent_knows_of_the_end():
+    blocks = Block("worker-0"), Block("worker-1")
+    for number, block in enumerate(blocks):
+        block.note(100 + number)
+        figures = SharedFigures(block)
+        figures.gauge(LOADED).set(number)
+        figures.counter(CALLS, "OK").add()
+    blocks[0].note(None)
+
+    assert shown(*blocks) == {("calls_total", "OK"): 2.0, ("loaded", "worker-1"): 1.0}
+    assert [(block.pid, block.ends) for block in blocks] == [(None, 1), (101, 0)]
+
+
+def test_a_gauge_of_a_successor_that_is_first_added_to_counts_from_zero():
+    block = Block("worker-0")
+    in_a_child(lambda: SharedFigures(block).gauge(SIZE).set(7.0))
+    SharedFigures(block).gauge(SIZE).add(2.0)
+
+    assert shown(block) == {("size",): 2.0}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0])
+def test_values_that_would_spoil_a_figure_are_not_taken_and_logged_once(value):
+    block = Block()
+    figures = SharedFigures(block)
+    counter, gauge, times = figures.counter(CALLS, "OK"), figures.gauge(SIZE), figures.histogram(TIMES)
+    counter.add(), gauge.set(3.0), times.observe(0.5)
+    before = shown(block)
+    with capture_logs() as lines_logged:
+        for _ in range(2):
+            counter.add(value), times.observe(value)
+            if not math.isfinite(value):
+                gauge.add(value), gauge.set(value)
+
+    assert shown(block) == before
+    spoilt = ["calls_total", "times"] if math.isfinite(value) else ["calls_total", "times", "size"]
+    assert [line["figure"] for line in lines_logged if line["event"] == "figure_refused"] == spoilt
 
 
 def test_gauges_of_each_worker_are_told_apart():

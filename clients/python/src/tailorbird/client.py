@@ -59,7 +59,8 @@ def open_channel(target: str, *, token: Token, tls: Tls | None = None) -> grpc.C
     Args:
         target: `HOST:PORT` is one address. `dns:///NAME:PORT` and `ipv4:ADDRESS:PORT,ADDRESS:PORT` are all addresses of
             a name or a list: calls go to those in turn whose health service says that they serve, and to others as soon
-            as one stops.
+            as one stops. A proxy that balances calls itself is `HOST:PORT`: with a scheme its health would be asked,
+            which is that of one process behind it, and all calls would fail while that one stops.
         token: Bearer token, or what returns the current one for each call, such as a `TokenFile`.
         tls: Certificates; None speaks plain text, for loopback and service meshes.
 
