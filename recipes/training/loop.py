@@ -155,7 +155,7 @@ class Trainer:
             losses.append(loss)
             progress.report_within((place + 1) / len(batches), wait=partial(jax.block_until_ready, loss))
         if self._row_updates is not None:
-            learning = _finish_rows(learning.whole, learning[1:], rate, row_updates=self._row_updates)
+            learning = _finish_rows(learning.full, learning[1:], rate, row_updates=self._row_updates)
         return learning, float(np.mean(jax.device_get(losses)))
 
     def _take_step(
@@ -226,10 +226,10 @@ def to_numpy(parameters: Parameters) -> dict[str, FloatArray]:
 
 @partial(jax.jit, static_argnames="row_updates", donate_argnums=0)
 def _finish_rows(
-    whole: OptimizerState, others: tuple[Array, Array, Array], learning_rate: Array, *, row_updates: RowUpdates
+    full: OptimizerState, others: tuple[Array, Array, Array], learning_rate: Array, *, row_updates: RowUpdates
 ) -> OptimizerState:
     """Bring all rows of an epoch up to date; what it gives up, the first part of a `RowState`, is what it returns."""
-    return row_updates.finish(RowState(whole, *others), learning_rate)
+    return row_updates.finish(RowState(full, *others), learning_rate)
 
 
 @partial(jax.jit, static_argnames=("network", "loss", "row_updates"), donate_argnums=0)

@@ -130,11 +130,11 @@ class SampledSoftmax:
         chances = (counts + 1.0) ** _SAMPLING_POWER
         chances = chances / chances.sum()
         # As `random.choice` does it, which would add them up again at every step.
-        reached = chances.cumsum()
-        reached /= reached[-1]
+        cumulative = chances.cumsum()
+        cumulative /= cumulative[-1]
 
         def draw(random: np.random.Generator) -> tuple[NDArray[Any], ...]:
-            items = reached.searchsorted(random.random(self.sampled_items), side="right")
+            items = cumulative.searchsorted(random.random(self.sampled_items), side="right")
             return items.astype(np.int32), np.log(len(items) * chances[items]).astype(np.float32)
 
         return draw

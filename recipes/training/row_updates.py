@@ -36,13 +36,13 @@ class RowState(NamedTuple):
     """The state within an epoch.
 
     Attributes:
-        whole: All rows, each as it was after the step `updated`.
+        full: All rows, each as it was after the step `updated`.
         updated: int32 [V], the last step that a row has done, counted from 1; 0 before the first.
         log_kept: float32 [], sum of the logarithms of the shares that the average kept of itself since the epoch began.
         row_log_kept: float32 [V], the same at the step `updated`.
     """
 
-    whole: OptimizerState
+    full: OptimizerState
     updated: Array
     log_kept: Array
     row_log_kept: Array
@@ -74,7 +74,7 @@ class RowUpdates:
             rows: int32 [K], ascending; V for none.
             learning_rate: float32 [].
         """
-        rows_of_tables = _map_tables(state.whole, lambda values: _take(values, rows))
+        rows_of_tables = _map_tables(state.full, lambda values: _take(values, rows))
         updated, log_kept = _take(state.updated, rows), _take(state.row_log_kept, rows)
         return self._catch_up(rows_of_tables, updated, state.log_kept - log_kept, learning_rate)
 
@@ -82,9 +82,9 @@ class RowUpdates:
         """Return the state after a step, which left the rows that `read` gave as they are now; `state` is given up."""
         count = read.moments.count
         log_kept = state.log_kept + jnp.log(self.optimizer.kept_share(count))
-        whole = _map_tables(read, lambda values, table: _put(table, rows, values), state.whole)
+        full = _map_tables(read, lambda values, table: _put(table, rows, values), state.full)
         return RowState(
-            whole,
+            full,
             _put(state.updated, rows, jnp.full(rows.shape, count)),
             log_kept,
             _put(state.row_log_kept, rows, jnp.full(rows.shape, log_kept)),
@@ -92,7 +92,7 @@ class RowUpdates:
 
     def finish(self, state: RowState, learning_rate: Array) -> OptimizerState:
         """Return all rows as they are after all steps; `state` is given up."""
-        return self._catch_up(state.whole, state.updated, state.log_kept - state.row_log_kept, learning_rate)
+        return self._catch_up(state.full, state.updated, state.log_kept - state.row_log_kept, learning_rate)
 
     def _catch_up(self, state: OptimizerState, updated: Array, log_kept: Array, learning_rate: Array) -> OptimizerState:
         """Do the steps that rows have skipped: those since `updated`, int32 [K], by which the average kept `log_kept`.
@@ -147,12 +147,12 @@ def number_rows(
     return padded, batch._replace(items=of_batch.reshape(batch.items.shape)), (of_sample, *others)
 
 
-def _map_tables(state: OptimizerState, change: Any, *others: OptimizerState) -> OptimizerState:
+def _map_tables(state: OptimizerState, update: Any, *others: OptimizerState) -> OptimizerState:
     """Change the tables of a state, and leave its other parameters as they are."""
 
     def of_tables(parameters: Parameters, *more: Parameters) -> Parameters:
         return {
-            name: change(value, *(part[name] for part in more)) if name in TABLES else value
+            name: update(value, *(part[name] for part in more)) if name in TABLES else value
             for name, value in parameters.items()
         }
 

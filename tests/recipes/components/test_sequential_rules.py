@@ -62,13 +62,13 @@ def test_rules_are_the_same_in_however_many_blocks_pairs_are_counted(backward):
     histories = noise().histories()
     weights = np.random.default_rng(3).random(len(histories.items)).astype(np.float32)
     options = {"n_items": NOISE_ITEMS, "shape": RuleShape(backward), "kept": 9, "weights": weights}
-    whole, *others = (
+    at_once, *others = (
         SequentialRules.count(histories, **options, pairs_at_once=count).rules for count in (1 << 24, 5_000, 1)
     )
     for other in others:
-        assert other.offsets.tolist() == whole.offsets.tolist()
-        assert other.columns.tolist() == whole.columns.tolist()
-        assert other.values.tobytes() == whole.values.tobytes()
+        assert other.offsets.tolist() == at_once.offsets.tolist()
+        assert other.columns.tolist() == at_once.columns.tolist()
+        assert other.values.tobytes() == at_once.values.tobytes()
 
 
 def test_only_the_strongest_followers_of_an_item_are_kept():

@@ -24,16 +24,16 @@ def padded(rows):
 
 
 def gradients_of(random, rows):
-    """Draw gradients of some rows: once for whole tables, once for the rows alone."""
-    whole = {
+    """Draw gradients of some rows: once for full tables, once for the rows alone."""
+    full = {
         "item_embeddings": np.zeros((ITEMS + 1, WIDTH), np.float32),
         "item_biases": np.zeros(ITEMS + 1, np.float32),
     }
-    for table in whole.values():
+    for table in full.values():
         table[rows] = 0.3 + random.standard_normal((len(rows), *table.shape[1:]))
     rest = {"start": random.standard_normal(WIDTH).astype(np.float32)}
-    of_rows = {name: table[padded(rows)] for name, table in whole.items()}
-    return {name: table[:-1] for name, table in whole.items()} | rest, of_rows | rest
+    of_rows = {name: table[padded(rows)] for name, table in full.items()}
+    return {name: table[:-1] for name, table in full.items()} | rest, of_rows | rest
 
 
 @pytest.fixture(scope="module")
