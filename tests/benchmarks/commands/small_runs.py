@@ -93,6 +93,8 @@ TRACING = {"benchmarks.faults.crash_points"}
 #: These want nats-server, likewise.
 STREAMING = {"benchmarks.log_move"}
 EPOCH = ("--set", "epochs=1")
+#: A recipe whose training compiles no network.
+QUICK = ("--recipe", "tailorbird-ials")
 #: Of each command: what makes its data, if it wants any, and its options beside.
 SERVING = {
     "benchmarks.serving": (
@@ -184,7 +186,7 @@ FAULTS = {
         None,
         ("--clients", "2", "--seconds", "0.5", "--away-seconds", "0.5", "--pause-seconds", "0.05"),
     ),
-    "benchmarks.faults.crash_points": (None, ("--every", "31")),
+    "benchmarks.faults.crash_points": (None, ("--every", "211")),
     "benchmarks.faults.idle_callers": (None, ("--callers", "3", "--seconds", "0.1")),
     "benchmarks.faults.kills": (None, ("--kills", "8")),
     "benchmarks.faults.outage": (None, ("--workers", "1", "--clients", "1", "--seconds", "2")),
@@ -196,8 +198,8 @@ QUALITY = {
     ),
     "benchmarks.quality.cold_items": (described_items, ()),
     "benchmarks.quality.item_to_item": (split, ()),
-    "benchmarks.quality.leave_one_out": (sequences, ("--seeds", "1", *EPOCH)),
-    "benchmarks.quality.personalize_split": (table, ("--draws", "1", *EPOCH)),
+    "benchmarks.quality.leave_one_out": (sequences, (*QUICK, "--seeds", "1")),
+    "benchmarks.quality.personalize_split": (table, (*QUICK, "--draws", "1")),
     "benchmarks.quality.segments": (table, ("--hidden-dimension", "32")),
     "benchmarks.quality.sessions": (table, ("--seeds", "1", *EPOCH)),
     "benchmarks.quality.strong_generalisation": (ratings, ()),

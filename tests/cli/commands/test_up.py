@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from urllib.request import urlopen
@@ -88,6 +89,30 @@ def ready(folder, **options):
         yield running
 
 
+@dataclass(frozen=True)
+class Start:
+    """A running system, with what it had written and the access keys that it had when it was ready."""
+
+    running: Up
+    output: str
+    keys: list
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """A system that tests use and leave as it was."""
+    folder = tmp_path_factory.mktemp("start")
+    with ready(folder) as running:
+        yield Start(running, running.output(), AccessKeys(folder / "data" / "keys" / "access_keys.json").list())
+
+
+@pytest.fixture(scope="module")
+def struck(tmp_path_factory):
+    """A system whose processes are killed, each by one test."""
+    with ready(tmp_path_factory.mktemp("struck")) as running:
+        yield running
+
+
 def alive(processes):
     return [item for item in processes if item.is_running() and item.status() != psutil.STATUS_ZOMBIE]
 
@@ -113,13 +138,12 @@ def test_a_kill_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-def test_a_process_that_is_killed_comes_back(tmp_path, name):
-    with ready(tmp_path) as running:
-        victim = running.child(name)
-        descendants = victim.children(recursive=True)
-        victim.kill()
-        wait_until(lambda: running.count(rf"ready\s+process={name}\b") == 2, seconds=PATIENCE)
-        assert alive([victim, *descendants]) == []
+def test_a_process_that_is_killed_comes_back(struck, name):
+    victim = struck.child(name)
+    descendants = victim.children(recursive=True)
+    victim.kill()
+    wait_until(lambda: struck.count(rf"ready\s+process={name}\b") == 2, seconds=PATIENCE)
+    assert alive([victim, *descendants]) == []
 
 
 def test_a_process_that_hangs_comes_back(tmp_path):
@@ -154,18 +178,16 @@ def test_a_log_that_cannot_be_written_stops_nothing(tmp_path, broken):
     assert running.process.returncode == 0
 
 
-def test_a_second_system_in_the_same_directory_is_refused(tmp_path):
-    (tmp_path / "second").mkdir()
-    with ready(tmp_path) as first, up(tmp_path / "second", data_dir=tmp_path / "data") as second:
+def test_a_second_system_in_the_same_directory_is_refused(start, tmp_path):
+    first = start.running
+    with up(tmp_path, data_dir=first.folder / "data") as second:
         assert second.process.wait(60) == 1
         assert f"process {first.process.pid}" in " ".join(second.output().split())
 
 
-def test_the_secret_of_the_first_key_is_in_no_log(tmp_path):
-    with ready(tmp_path) as running:
-        output = running.output()
-    (key,) = AccessKeys(tmp_path / "data" / "keys" / "access_keys.json").list()
-    assert (key.secret_access_key in output, key.access_key_id in output) == (False, True)
+def test_the_secret_of_the_first_key_is_in_no_log(start):
+    (key,) = start.keys
+    assert (key.secret_access_key in start.output, key.access_key_id in start.output) == (False, True)
 
 
 def status_code_for(running, token):
@@ -183,20 +205,19 @@ def keys(running, *words):
     return subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout.strip()
 
 
-def test_tokens_that_are_revoked_or_have_ended_are_refused_and_processes_get_new_ones(tmp_path):
-    refused = grpc.StatusCode.UNAUTHENTICATED
-    with ready(tmp_path) as running:
-        installation = Installation(tmp_path / "data")
-        short, token = keys(running, "token", "--hours", "0.003"), keys(running, "token")
-        before = installation.token_file("gateway").read_text()
-        status_codes = [status_code_for(running, token)]
-        keys(running, "revoke-token", installation.keys.verifier().verify(token).token_id)
-        keys(running, "revoke-token", "--subject", "gateway")
-        wait_until(lambda: status_code_for(running, token) is refused, seconds=PATIENCE, every=0.1)
-        wait_until(lambda: status_code_for(running, short) is refused, seconds=PATIENCE, every=0.1)
-        wait_until(lambda: installation.token_file("gateway").read_text() != before, seconds=PATIENCE)
-        wait_until(lambda: serves(running) and lists_recipes(running), seconds=PATIENCE, every=0.2)
-        status_codes.append(status_code_for(running, before))
+def test_tokens_that_are_revoked_or_have_ended_are_refused_and_processes_get_new_ones(start):
+    refused, running = grpc.StatusCode.UNAUTHENTICATED, start.running
+    installation = Installation(running.folder / "data")
+    short, token = keys(running, "token", "--hours", "0.003"), keys(running, "token")
+    before = installation.token_file("gateway").read_text()
+    status_codes = [status_code_for(running, token)]
+    keys(running, "revoke-token", installation.keys.verifier().verify(token).token_id)
+    keys(running, "revoke-token", "--subject", "gateway")
+    wait_until(lambda: status_code_for(running, token) is refused, seconds=PATIENCE, every=0.1)
+    wait_until(lambda: status_code_for(running, short) is refused, seconds=PATIENCE, every=0.1)
+    wait_until(lambda: installation.token_file("gateway").read_text() != before, seconds=PATIENCE)
+    wait_until(lambda: serves(running) and lists_recipes(running), seconds=PATIENCE, every=0.2)
+    status_codes.append(status_code_for(running, before))
     assert status_codes == [grpc.StatusCode.OK, refused]
 
 
@@ -209,25 +230,22 @@ def lists_recipes(running):
         return []
 
 
-def test_a_start_logs_no_warning_and_no_error(tmp_path):
-    with ready(tmp_path) as running:
-        output = running.output()
-    assert complaints(output) == []
+def test_a_start_logs_no_warning_and_no_error(start):
+    assert complaints(start.output) == []
 
 
 def complaints(output):
     return re.findall(r"^.*(?:warning|error): .*$", output, flags=re.MULTILINE)
 
 
-def test_programs_that_use_personalize_are_redirected_by_the_variables_of_their_sdk(tmp_path):
+def test_programs_that_use_personalize_are_redirected_by_the_variables_of_their_sdk(start):
     program = "import boto3; print(len(boto3.client('personalize').list_recipes()['recipes']))"
-    with ready(tmp_path) as running:
-        key = AccessKeys(tmp_path / "data" / "keys" / "access_keys.json").create("test")
-        shown = dict(re.findall(r"export (AWS_ENDPOINT_URL_\w+)=(\S+)", running.output()))
-        signing = dict(line.removeprefix("export ").split("=") for line in access_key_variables(key))
-        completed = subprocess.run(
-            [sys.executable, "-c", program], env={**os.environ, **shown, **signing}, capture_output=True, check=False
-        )
+    key = AccessKeys(start.running.folder / "data" / "keys" / "access_keys.json").create("test")
+    shown = dict(re.findall(r"export (AWS_ENDPOINT_URL_\w+)=(\S+)", start.output))
+    signing = dict(line.removeprefix("export ").split("=") for line in access_key_variables(key))
+    completed = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **shown, **signing}, capture_output=True, check=False
+    )
     assert (len(shown), completed.returncode) == (3, 0), completed.stderr
     assert int(completed.stdout) > 0
 
