@@ -45,9 +45,11 @@ _PANELS: Final = (
 
 def measure(place: Place, *, workers: int, load: Load, arguments: argparse.Namespace) -> dict[str, Any]:
     """Start twice, press, and return what is published."""
-    with running_runtime(place, workers=workers) as first:
+    # A folder of its own: what one has verified on this host, others need not verify.
+    name = f"runtime-{workers}"
+    with running_runtime(place, workers=workers, name=name) as first:
         pass
-    with running_runtime(place, workers=workers) as second:
+    with running_runtime(place, workers=workers, name=name) as second:
         pressed = press(place, second, workers=workers, load=load, arguments=arguments) if arguments.rounds else {}
         memory = second.memory()
     starts = {"first_start_s": round(first.seconds, 2), "later_start_s": round(second.seconds, 2)}

@@ -189,6 +189,10 @@ class Worker:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
 
+    def expect_end(self) -> None:
+        """Let it run on until `stop`, and do not start it again if it ends before."""
+        self._stopping.set()
+
     async def stop(self) -> None:
         """Ask it to stop, kill it when it does not within the grace; return when it is gone."""
         self._stopping.set()
@@ -308,6 +312,9 @@ class WorkerPool:
 
         Defects are not raised, so that an error on whose account all are stopped is not replaced: see `raise_defects`.
         """
+        # Whoever stops this process may have signalled those of the later turns too, as a terminal or systemd does.
+        for worker in self.workers:
+            worker.expect_end()
         for workers in self._turns:
             await asyncio.gather(*(worker.stop() for worker in workers))
         await asyncio.gather(*self._tasks, return_exceptions=True)

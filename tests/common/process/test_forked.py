@@ -121,6 +121,18 @@ def test_what_others_rely_on_is_stopped_when_they_have_ended(tmp_path):
     assert lines[4] == "stopped in order"
 
 
+def test_one_that_was_signalled_before_its_turn_has_stopped(tmp_path):
+    with running(tmp_path, "serve", "drain") as pool:
+        assert [pool.read() for _ in range(2)] == ["serving"] * 2
+        wait_until(lambda: len(pool.lines("process_started")) == 2)
+        (relied_on,) = (line["pid"] for line in pool.lines("process_started") if line["process"] == "serve-0")
+        pool.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: pool.lines("stopping"))
+        os.kill(relied_on, signal.SIGTERM)  # as a signal to the whole group does
+        assert pool.process.wait(timeout=60) == 0
+        assert (len(pool.lines("process_started")), pool.lines("process_ended")) == (2, [])
+
+
 def test_a_worker_that_is_killed_is_forked_again_and_the_other_left_alone(tmp_path):
     with running(tmp_path, "serve", "serve") as pool:
         assert [pool.read(), pool.read()] == ["serving", "serving"]
