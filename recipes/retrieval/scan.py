@@ -37,6 +37,8 @@ _LARGEST: Final = 127
 _PREFIX: Final = "scan"
 _ARRAYS: Final = ("codes", "scales", "errors", "offsets", "items", "block_lengths", "block_offsets", "centre")
 _NOT_RESTRICTED: Final = np.empty(0, np.bool_)
+#: Share of what bounds are made of that rounding may hide.
+_ROUNDING: Final = 1e-5
 
 
 def build_scan(item_vectors: FloatArray, folder: Path, *, user_vectors: FloatArray) -> None:
@@ -103,6 +105,7 @@ class ScanIndex:
         block_lengths: float32 [blocks], the greatest length of each block.
         block_offsets: float32 [blocks], the greatest offset of each block.
         centre: float32 [d], the mean of the users.
+        item_mean: float64 [d], the mean of the items, which the codes leave out.
         to_rest: float64 [d, d], what the rests of queries are multiplied by: float32 would lose more than bounds allow
             for where some directions are rarely asked for.
     """
@@ -115,6 +118,7 @@ class ScanIndex:
     block_lengths: FloatArray
     block_offsets: FloatArray
     centre: FloatArray
+    item_mean: NDArray[np.float64]
     to_rest: NDArray[np.float64]
 
     @classmethod
@@ -142,7 +146,8 @@ class ScanIndex:
         if not np.array_equal(np.bincount(items[items >= 0], minlength=n_items), np.ones(n_items, np.int64)):
             raise CorruptArtifact(f"`{_PREFIX}_items.npy`: got other items than 0 to {n_items - 1}, want each once")
         transform = Transform.load(folder, _PREFIX, width=width)
-        return cls(**arrays, to_rest=transform.for_queries.astype(np.float64))
+        mean, for_queries = transform.mean.astype(np.float64), transform.for_queries.astype(np.float64)
+        return cls(**arrays, item_mean=mean, to_rest=for_queries)
 
     def nearest(self, query: FloatArray, limit: int, allowed: NDArray[np.bool_] | None = None) -> Nearest:
         """Find a few items among which the best `limit` are, of all or of those that are allowed.
@@ -167,7 +172,11 @@ class ScanIndex:
             limit,
             _NOT_RESTRICTED if allowed is None else allowed,
         )
-        return Nearest(candidates, proven=True, bound=float(bound))
+        # Products are with centred items: all of one query are less by the same.
+        of_mean = float(query.astype(np.float64) @ self.item_mean)
+        # A little more, for what rounding takes off sums of which the parts cancel.
+        rounding = _ROUNDING * (abs(float(bound)) + abs(of_mean)) if np.isfinite(bound) else 0.0
+        return Nearest(candidates, proven=True, bound=float(bound) + of_mean + rounding)
 
 
 def _parts(n_items: int) -> list[slice]:

@@ -117,6 +117,21 @@ def test_scan_has_the_best_of_what_is_allowed_whoever_asks(vectors, folder, seed
     assert len(set(items.tolist())) == len(items)
 
 
+@pytest.mark.parametrize("common", [-4.0, 0.0, 4.0])
+@pytest.mark.parametrize("limit", [25, 100])
+def test_no_item_that_a_scan_leaves_out_is_beyond_its_bound(vectors, tmp_path, common, limit):
+    # As biases of items in a coordinate that all users have 1 in: the mean of the items is far from zero.
+    biased = np.concatenate([vectors, np.full((N_ITEMS, 1), common, np.float32)], axis=1)
+    asking = np.random.default_rng(5).standard_normal((50, WIDTH + 1), np.float32)
+    asking[:, -1] = 1.0
+    build_scan(biased, tmp_path, user_vectors=asking[20:])
+    scan = ScanIndex.open(tmp_path, n_items=N_ITEMS, width=WIDTH + 1)
+    for query in asking[:20]:
+        nearest, products = scan.nearest(query, limit), biased.astype(np.float64) @ query
+        left_out = np.delete(products, nearest.items)
+        assert left_out.max() <= nearest.bound <= np.sort(products)[-limit] + 0.1
+
+
 @pytest.mark.parametrize("n_items", [1, 5, 128, 129])
 def test_scan_of_few_items_and_of_nobody(tmp_path, n_items):
     vectors = np.random.default_rng(5).standard_normal((n_items, 3)).astype(np.float32)
