@@ -90,7 +90,7 @@ class Everything(CandidateSet):
 #: A list of items that are fewer than this part of all takes less room than their bits, or hardly more.
 _FEW: Final = 8
 #: What a set keeps of what was asked: of so many arrays, lists of so many items at most.
-_KEPT_LISTS, _KEPT_ITEMS = 2, 16_384
+_KEPT_LISTS, _KEPT_ITEMS = 8, 16_384
 #: The set of a request that restricts nothing.
 EVERYTHING: Final = Everything()
 

@@ -63,13 +63,14 @@ class NewIds:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def add(self, ids: Iterable[str]) -> None:
+    def add(self, ids: Iterable[str], *, n_unnamed: int = 0) -> None:
         """Give ids of items that were put or imported their indexes, until there are as many as there may be.
 
         Args:
             ids: None of them an item of the model.
+            n_unnamed: Further ones, which are not even named as there is no room for them.
         """
-        refused = 0
+        refused = n_unnamed
         with self._lock:
             for item_id in ids:
                 if self._holders.pop(item_id, 0):

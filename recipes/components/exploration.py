@@ -339,7 +339,11 @@ class UcbExploration(Explorer):
 
     def _some(self, items: ItemIndexes) -> ItemIndexes:
         """Return neighbours among many items, others in each request, so that all get their chance."""
-        return items if len(items) <= _SCANNED else items[int(self.random.integers(len(items) - _SCANNED)) :][:_SCANNED]
+        if len(items) <= _SCANNED:
+            return items
+        # Around the end, so that the first and the last have as good a chance as those in the middle.
+        places = np.arange(_SCANNED) + int(self.random.integers(len(items)))
+        return np.sort(items.take(places, mode="wrap"))
 
     def _with_noise(self, values: FloatArray) -> FloatArray:
         noise = self.random.standard_normal(len(values), np.float32)

@@ -268,6 +268,12 @@ def _bound_rows(
 ) -> NDArray[np.int32]:
     """Return the row of each item in the features, -1 for none: int32 [n_items + new items], a new array."""
     n_items = len(items)
+    if new_ids is not None and before is None:  # rows go with their snapshot alone
+        # Before others come, which may need the room.
+        ids = new_ids.ids()
+        new_ids.leave(
+            n_items + place for place, name in enumerate(ids) if features is None or features.row(name) is None
+        )
     if before is not None:
         # What had no row was behind the rows of the features, and has none yet.
         n_before = 0 if before.features is None else before.features.n_rows
@@ -277,7 +283,9 @@ def _bound_rows(
         if new_ids is not None:
             others = np.ones(n_before, bool)
             others[rows_before[rows_before >= 0]] = False
-            new_ids.add(features.snapshot.ids.ids(np.flatnonzero(others)[: new_ids.most].tolist()))
+            places = np.flatnonzero(others)
+            listed = features.snapshot.ids.ids(places[: new_ids.most].tolist())
+            new_ids.add(listed, n_unnamed=len(places) - len(listed))
     else:
         n_before, rows_before = 0, np.full(n_items, -1, np.int32)
     put = range(n_before, n_before if features is None else features.n_rows)
@@ -299,8 +307,6 @@ def _bound_rows(
             place = len(rows_before) + index
             row_of_id = features.row(item_id) if new_ids.index(item_id) == place else None
             rows[place] = -1 if row_of_id is None else row_of_id
-    if new_ids is not None and before is None:  # rows go with their snapshot alone
-        new_ids.leave((np.flatnonzero(rows[n_items:] < 0) + n_items).tolist())
     return rows
 
 

@@ -98,7 +98,7 @@ def encoded_new_items(model: Model, table: FilterTable, before: EncodedNewItems)
         vectors=np.concatenate([current.vectors[stays].reshape(-1, width), encoded.vectors])[order],
         described=np.concatenate([current.described[stays], encoded.described])[order],
         created=np.concatenate([current.created[stays], created])[order],
-        clusters=clusters,
+        clusters=clusters if len(items) > NewItems.SCANNED else None,
         first=n_items,
     )
     return EncodedNewItems(

@@ -144,7 +144,10 @@ class ServingWatcher:
             return
         # No warning: at a start side by side it is on its way. One that stays away is told by `_watch`.
         _log.info("assignments_unconfirmed", campaigns=len(kept.assignments), cause="the control plane is away")
-        self._apply(kept.assignments, kept.dataset_groups, group)
+        try:
+            self._apply(kept.assignments, kept.dataset_groups, group)
+        except Exception as error:  # noqa: BLE001 -- the control plane will say what is to be served; this logs the trace
+            PeerContact(quiet_seconds=0.0).failed("kept_assignments_not_applied", error)
 
     def _confirm(self) -> None:
         if self._goals and not self._table.confirmed:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from common.avro import AvroSchema
 from common.features import Features, Put, open_snapshot
@@ -85,6 +86,25 @@ def test_an_id_that_events_named_once_is_one_item_when_it_is_imported(snapshot):
     new_ids.leave([len(KNOWN)])  # nobody's index makes no room
     new_ids.add(["more"])
     assert new_ids.index("more") is None
+
+
+def test_items_that_a_snapshot_no_longer_has_make_room_for_those_that_it_brings(snapshot):
+    items, new_ids = Vocabulary.build(KNOWN), NewIds(len(KNOWN), most=1)
+    new_ids.add(["of the snapshot before"])
+
+    with capture_logs() as logs:
+        table = FilterTable.of(items, Features.of(snapshot, SCHEMA, offset=1), new_ids=new_ids)
+
+    assert passing_ids(table, new_ids) == {"item-0", "stored"}
+    assert logs == []
+
+
+def test_items_of_a_snapshot_that_there_is_no_room_for_are_told(snapshot):
+    items, new_ids = Vocabulary.build(KNOWN), NewIds(len(KNOWN), most=0)
+    with capture_logs() as logs:
+        table = FilterTable.of(items, Features.of(snapshot, SCHEMA, offset=1), new_ids=new_ids)
+    assert passing_ids(table, new_ids) == {"item-0"}
+    assert [(entry["event"], entry["waiting"]) for entry in logs] == [("new_items_wait_for_training", 1)]
 
 
 def test_a_table_of_another_lineage_of_puts_is_no_beginning():

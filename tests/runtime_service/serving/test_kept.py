@@ -25,6 +25,7 @@ from runtime_service.serving.loads import Loads
 from runtime_service.serving.watcher import ServingWatcher
 from tests.runtime_service.backends import FAILED, READY, running_backends
 from tests.runtime_service.features.running import group_message
+from tests.runtime_service.serving.test_serving import TrippingFeatures
 from tests.runtime_service.world import GROUP, assignment, campaign, publish
 
 
@@ -176,7 +177,7 @@ def working(backends, file, tmp_path, features):
     """Run a watcher with what was kept, and give the table that it keeps."""
 
     @contextmanager
-    def run(store, *, hanging=None, event=None, load_seconds=60.0):
+    def run(store, *, hanging=None, event=None, load_seconds=60.0, follows=features):
         table, opener = DeploymentTable(), ModelLoader(store, cache=tmp_path / "cache", index="exact")
 
         async def watch():
@@ -186,7 +187,7 @@ def working(backends, file, tmp_path, features):
                     serving_pb2_grpc.ServingServiceStub(channel),
                     Loads(opener_here, limit_seconds=load_seconds, cache_users=10),
                     table=table,
-                    features=features,
+                    features=follows,
                     kept=file,
                     runtime_id="tests-1-0",
                     wait_seconds=5.0,
@@ -219,6 +220,20 @@ def test_what_was_kept_is_served_until_the_control_plane_says_otherwise(backends
         assert serves(table, "gone") is None
         kept = wait_until(lambda: (content := file.read()) and campaign() in content.served and content)
         assert [one.deployment_id for one in kept.assignments] == ["d-2"]
+
+
+def test_a_worker_that_trips_over_what_was_kept_waits_for_the_control_plane(backends, working, file, shelf, features):
+    file.keep([serving_assignment(deployment="d-1")], served=[])
+    backends.board.assign(assignment(deployment="d-2", location="artifacts/popular"))
+    backends.board.refuse(10_000)
+    tripping = TrippingFeatures(features)
+    with working(shelf, follows=tripping) as table:
+        wait_until(lambda: not tripping.trips)
+        assert serves(table) is None
+
+        backends.board.refuse(0)
+
+        wait_until(lambda: serves(table) == "d-2")
 
 
 def test_control_plane_that_answers_is_believed_and_not_the_disk(backends, working, file, shelf):

@@ -78,11 +78,11 @@ class TrippingFeatures:
 
     def __init__(self, features) -> None:
         self._features = features
-        self._trips = True
+        self.trips = True
 
     def assign(self, messages):
-        if self._trips:
-            self._trips = False
+        if self.trips:
+            self.trips = False
             raise RuntimeError("a bug")
         self._features.assign(messages)
 
