@@ -9,9 +9,9 @@ def pytest_configure(config):
     # Some machines ask for no compiled modules. Hundreds of processes would then compile all of ours, each anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
-    # Trainings of tests are so short that most of their time is compiling. It takes half of it where nothing is
-    # optimised, and trainings in processes of their own need not do it again.
-    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    # Trainings of tests are so short that most of their time is compiling. It takes a third of it where nothing is
+    # optimised and XLA's older emitters are used, and trainings in processes of their own need not do it again.
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
     compiled = tempfile.TemporaryDirectory(prefix="tailorbird-tests-")
     config.add_cleanup(compiled.cleanup)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled.name
