@@ -4,8 +4,13 @@ import os
 import sys
 import tempfile
 
+from hypothesis import settings
+
 
 def pytest_configure(config):
+    # Hypothesis calls an example slow after 0.2 s, which a busy machine makes of any; in CI it knows better by itself.
+    settings.register_profile("any machine", settings(), deadline=None)
+    settings.load_profile("any machine")
     # Some machines ask for no compiled modules. Hundreds of processes would then compile all of ours, each anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False

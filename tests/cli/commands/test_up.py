@@ -151,9 +151,10 @@ def test_a_process_that_hangs_comes_back(tmp_path):
     with ready(tmp_path, options=["--silent-seconds", "5"]) as running:
         victim = running.child("events_service")
         victim.suspend()
-        wait_until(lambda: running.count(r"ready\s+process=events_service\b") == 2, seconds=PATIENCE)
+        # At least: on a busy machine others may be silent for so long, too.
+        wait_until(lambda: running.count(r"ready\s+process=events_service\b") >= 2, seconds=PATIENCE)
         assert alive([victim]) == []
-        assert running.count("does not answer, killing it.*process=events_service") == 1
+        assert running.count("does not answer, killing it.*process=events_service") >= 1
 
 
 def serves(running):
