@@ -55,6 +55,8 @@ _RESULTS = 25
 _EPOCHS = 3
 #: Answers asked for until one holds no explored item: one in forty does.
 _TRIES = 20
+#: Of a checked call: in its first filtered one a worker reads the columns of all items, seconds for a million.
+_CHECK_SECONDS = 60.0
 _ALONE = Load(lanes=1, streams=1, repeats=20)
 _ALONE_USERS = 25
 _ALONE_SUFFIX = ", one call at a time"
@@ -137,7 +139,7 @@ def checked_responses(
         stub = runtime_service_pb2_grpc.RuntimeServiceStub(opened)
         for request in requests:
             for _ in range(_TRIES):
-                response = stub.GetRecommendations(request)
+                response = stub.GetRecommendations(request, timeout=_CHECK_SECONDS)
                 scored = {item.item_id for item in response.item_list if item.HasField("score")}
                 explored = {item.item_id for item in response.item_list if EXPLORED in item.reason}
                 if len(scored | explored) != _RESULTS or scored & explored:
