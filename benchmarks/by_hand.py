@@ -161,9 +161,17 @@ def recall(returned: Mapping[str, Sequence[str]], held: Mapping[str, str]) -> fl
 
 def memory_mib(program: str) -> float:
     """Return the memory of a program's processes that this one has started, each with its share of what is common."""
-    started = [process for process in psutil.Process().children(recursive=True) if program in process.cmdline()]
+    started = [process for process in psutil.Process().children(recursive=True) if program in _arguments(process)]
     processes = {process for parent in started for process in (parent, *parent.children(recursive=True))}
     return sum(process.memory_full_info().pss for process in processes) / _MIB
+
+
+def _arguments(process: psutil.Process) -> list[str]:
+    """Return the command line of a process; nothing of one that ends at this moment."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 @dataclass(slots=True)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import CorruptArtifact
 
-__all__ = ["create_array", "map_arrays", "save_arrays"]
+__all__ = ["create_array", "map_array", "map_arrays", "save_arrays"]
+
+#: NumPy parses a file's header as Python, and CPython 3.11 counts the depth of what it parses once for all threads: two
+#: that parse at a time can end in a SystemError.
+_HEADERS: Final = threading.Lock()
 
 
 def save_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -42,9 +47,20 @@ def map_arrays(folder: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     arrays = {}
     for name in names:
         try:
-            mapped: NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            arrays[name] = map_array(folder / f"{name}.npy")
         except (OSError, ValueError) as error:
             raise CorruptArtifact(f"array `{name}.npy`: {error}") from error
-        # A plain view: indexing a memmap object itself costs several times as much.
-        arrays[name] = mapped.view(np.ndarray)
     return arrays
+
+
+def map_array(path: Path) -> NDArray[Any]:
+    """Map one array; any thread may.
+
+    Raises:
+        OSError: The file is missing or cannot be read.
+        ValueError: It holds no array.
+    """
+    with _HEADERS:
+        mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    # A plain view: indexing a memmap object itself costs several times as much.
+    return mapped.view(np.ndarray)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.arrays import create_array
+from common.arrays import create_array, map_array
 from common.errors import CorruptArtifact, invalid
 
 __all__ = ["Vocabulary"]
@@ -235,8 +235,6 @@ def _hash(key: bytes) -> int:
 
 def _map(path: Path) -> NDArray[Any]:
     try:
-        # A plain view: indexing a memmap object itself costs several times as much.
-        mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        return mapped.view(np.ndarray)
+        return map_array(path)
     except (OSError, ValueError) as error:
         raise CorruptArtifact(f"vocabulary file {path.name}: {error}") from error

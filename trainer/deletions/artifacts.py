@@ -9,9 +9,9 @@ from itertools import compress, pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
+from common.arrays import map_array
 from common.artifacts import MANIFEST, read_manifest
 from common.deletions import DeletedUsers, DigestSet
 from common.errors import CorruptArtifact, ResourceNotFound
@@ -165,5 +165,4 @@ def _array(store: Store, path: str, copy: Path) -> NDArray[Any]:
         store.download(path, copy)
     elif not local.is_file():
         raise ResourceNotFound(f"`path`: got {path}, want an object that exists")
-    array: NDArray[Any] = np.load(local or copy, mmap_mode="r", allow_pickle=False)
-    return array
+    return map_array(local or copy)

@@ -55,6 +55,9 @@ class Running:
     numbers: Any = field(default_factory=lambda: count(1))
     new_items: dict[tuple[int, str], NewItemList] = field(default_factory=dict)
 
+    def _repr_pretty_(self, printer, cycle):
+        printer.text("runtime")  # Hypothesis would show all fields, and complain of their length
+
     def serve(self, model: str, group: str, *, recipe: str = "", **members) -> str:
         """Let a campaign of its own serve a model, as that of a recipe if one is named, and return its name."""
         name = f"c{next(self.numbers)}"
