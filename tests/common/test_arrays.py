@@ -1,5 +1,9 @@
 """Arrays come back from their files as they were, or not at all."""
 
+import gc
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -44,3 +48,26 @@ def test_objects_are_neither_written_nor_read(tmp_path):
     np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
     with pytest.raises(CorruptArtifact, match=r"`objects\.npy`"):
         map_arrays(tmp_path, ["objects"])
+
+
+@pytest.fixture
+def yielding():
+    """Let threads take turns in the middle of whatever makes objects."""
+
+    def give_way(phase, info):
+        time.sleep(1e-4)
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(give_way)
+    gc.set_threshold(20)
+    yield
+    gc.set_threshold(*thresholds)
+    gc.callbacks.remove(give_way)
+
+
+@pytest.mark.usefixtures("yielding")
+def test_arrays_are_mapped_by_many_threads_at_a_time(tmp_path):
+    save_arrays(tmp_path, {"shared": np.zeros(3)})
+    with ThreadPoolExecutor(2) as threads:
+        mapped = list(threads.map(lambda _: map_arrays(tmp_path, ["shared"])["shared"].shape, range(300)))
+    assert mapped == [(3,)] * 300
