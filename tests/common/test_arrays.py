@@ -55,7 +55,7 @@ def yielding():
     """Let threads take turns in the middle of whatever makes objects."""
 
     def give_way(phase, info):
-        time.sleep(1e-4)
+        time.sleep(1e-4)  # gives the interpreter to the other thread; waits for nothing
 
     thresholds = gc.get_threshold()
     gc.callbacks.append(give_way)
