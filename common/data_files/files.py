@@ -62,6 +62,11 @@ class Unpacked:
         self._buffer = io.BufferedReader(cast("io.RawIOBase", opened), 1 << 20)
 
     @property
+    def is_packed(self) -> bool:
+        """Whether the file is packed."""
+        return bool(self._codec)
+
+    @property
     def position(self) -> int:
         """Bytes of the file on disk that were read."""
         return self._raw.tell()

@@ -18,6 +18,7 @@ from common.errors import InvalidInput, PermissionDenied, ResourceNotFound, Unav
 __all__ = [
     "ATTRIBUTION_OUTPUT",
     "DATA_LOCATION",
+    "INPUT_PATH",
     "OUTPUT_PATH",
     "BucketLocation",
     "FileLocation",
@@ -122,6 +123,10 @@ class LocationField:
 
 #: Of imports and of data deletion jobs.
 DATA_LOCATION: Final = LocationField("dataLocation", "Invalid Data location.", "read", "TAILORBIRD_FILE_ROOTS")
+#: Of batch jobs.
+INPUT_PATH: Final = LocationField(
+    "jobInput.s3DataSource.path", "Invalid S3 input path.", "read", "TAILORBIRD_FILE_ROOTS"
+)
 #: Of jobs that write files.
 OUTPUT_PATH: Final = LocationField(
     "jobOutput.s3DataDestination.path", "Invalid S3 output path.", "written to", "TAILORBIRD_FILE_OUTPUT_ROOTS"

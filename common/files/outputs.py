@@ -36,6 +36,7 @@ class OutputFolder:
         location: As the owner of the job named it.
         endpoint: Of the service, or the folder that stands for it; for errors.
         stood_in: The field of the request; for errors.
+        manifest: Name of the file whose presence makes the results complete.
         files: What was written so far.
     """
 
@@ -44,6 +45,7 @@ class OutputFolder:
     location: str
     endpoint: str
     stood_in: LocationField
+    manifest: str = MANIFEST
     files: list[dict[str, Any]] = field(default_factory=list)
 
     def begin(self, is_result: Callable[[str], bool]) -> None:
@@ -58,8 +60,8 @@ class OutputFolder:
         """
         with self._errors():
             names = {item.path.rpartition("/")[2] for item in self.store.files(self.prefix)}
-            if MANIFEST in names:
-                self.store.delete([self._path(MANIFEST)])
+            if self.manifest in names:
+                self.store.delete([self._path(self.manifest)])
             self.store.delete([self._path(name) for name in sorted(names) if is_result(name)])
 
     def put(self, name: str, source: Path, *, rows: int) -> None:
@@ -83,7 +85,7 @@ class OutputFolder:
             facts: What the manifest says beside the files.
         """
         manifest = {**facts, "rows": sum(item["rows"] for item in self.files), "files": self.files}
-        self.write(MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+        self.write(self.manifest, (json.dumps(manifest, indent=2) + "\n").encode())
 
     def check(self) -> None:
         """Look whether the folder can be reached, before work is done for it; the errors of `begin`."""
@@ -125,31 +127,32 @@ class Outputs:
         self._buckets = buckets
         self._roots = tuple(roots)
 
-    def open(self, location: str, name: str) -> OutputFolder:
+    def open(self, location: str, name: str = "", *, manifest: str = MANIFEST) -> OutputFolder:
         """Return a folder for the results of one job.
 
         Args:
             location: `s3://BUCKET/FOLDER/` or `file:///FOLDER/`; the last slash may be missing.
-            name: Of the folder in it; made when the first file is written.
+            name: Of the folder in it; made when the first file is written. Empty for the location itself.
+            manifest: Name of the file whose presence makes the results complete.
 
         Raises:
             InvalidInput: The location is malformed or forbidden, or there is no such bucket or root.
         """
         parsed = self._field.parse(location)
         if isinstance(parsed, FileLocation):
-            return self._local(Path(parsed.path) / name, self._roots, location=location)
+            return self._local(Path(parsed.path) / name, self._roots, location=location, manifest=manifest)
         prefix = f"{parsed.key.removesuffix('/')}/{name}".strip("/")
         if self._settings.s3_endpoint:
             place = BucketLocation(parsed.bucket, prefix)
             self._field.require_apart(location, place, store_url=self._settings.store_url)
             store = open_store(self._settings.model_copy(update={"store_url": f"s3://{parsed.bucket}"}))
-            return OutputFolder(store, prefix, location, self._settings.s3_endpoint, self._field)
+            return OutputFolder(store, prefix, location, self._settings.s3_endpoint, self._field, manifest)
         bucket = self._buckets / parsed.bucket
         if not bucket.is_dir():
             raise self._field.invalid(location, f"where nothing is, want a bucket: the folder {bucket}")
-        return self._local(bucket / prefix, (self._buckets,), location=location)
+        return self._local(bucket / prefix, (self._buckets,), location=location, manifest=manifest)
 
-    def _local(self, path: Path, roots: Sequence[Path], *, location: str) -> OutputFolder:
+    def _local(self, path: Path, roots: Sequence[Path], *, location: str, manifest: str) -> OutputFolder:
         try:
             resolved = path_inside(
                 path, roots, field=self._field, location=location, store_url=self._settings.store_url
@@ -161,4 +164,4 @@ class Outputs:
             cause = error.strerror if isinstance(error, OSError) and error.strerror else "it is a loop of links"
             raise self._field.invalid(location, f"which cannot be written to ({cause}): {path}") from error
         store = open_store(self._settings.model_copy(update={"store_url": str(resolved)}))
-        return OutputFolder(store, "", location, str(resolved), self._field)
+        return OutputFolder(store, "", location, str(resolved), self._field, manifest)
