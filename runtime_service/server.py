@@ -23,11 +23,11 @@ from common.storage import Store
 from common.telemetry import NO_FIGURES, Figures
 from common.telemetry.process import Telemetry
 from inference.model import ModelLoader
+from inference.used_items import EventWindow
 from protos.tailorbird.internal.v1 import event_log_pb2_grpc, local_storage_pb2_grpc, serving_pb2_grpc
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
 from recipes.catalog import RECIPES
 from recipes.registry import import_scorers
-from runtime_service.domain.filters import EventWindow
 from runtime_service.features.event_offsets import EventOffsets
 from runtime_service.features.updater import FeatureUpdater, Opener
 from runtime_service.history import HistoryReader, HistoryWriter

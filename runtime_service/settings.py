@@ -18,7 +18,7 @@ from common.telemetry.process import Telemetry
 from inference.model import ModelLoader
 from inference.new_items import MAX_NEW_ITEMS
 from inference.past_events import MAX_LATER
-from runtime_service.domain.filters import EventWindow
+from inference.used_items import EventWindow
 from runtime_service.figures import FIGURES
 from runtime_service.history.freshness import Freshness
 from runtime_service.history.held import HeldPositions

@@ -14,8 +14,6 @@ from common.filters import Filter, Target
 
 __all__ = [
     "MAX_RESULTS_WITH_METADATA",
-    "WHOLE_HISTORY",
-    "EventWindow",
     "FilterChoice",
     "SentPromotion",
     "check_filter",
@@ -29,23 +27,6 @@ MAX_RESULTS_WITH_METADATA: Final = 50
 _MAX_COLUMNS: Final = 10
 _ITEMS: Final = "ITEMS"
 _PROMOTION_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-_]{0,62}")
-
-
-@dataclass(frozen=True, slots=True)
-class EventWindow:
-    """How many of a user's newest events of each type filters read; None for all that are kept.
-
-    Attributes:
-        items: Of interactions with items; Personalize reads 100.
-        actions: Of interactions with actions; Personalize reads 300.
-    """
-
-    items: int | None = None
-    actions: int | None = None
-
-
-#: All that is kept.
-WHOLE_HISTORY: Final = EventWindow()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,16 @@ import numpy as np
 
 from common.auth import current_caller
 from common.errors import InvalidInput
-from common.filters import CompiledFilter, Dataset, Filter, RequestContext, Rows, Target, event_key
+from common.filters import Dataset, Target, event_key
 from common.filters.expression import Scalar
 from common.telemetry import span
 from inference.candidates import ItemList
+from inference.filter_table import Passing
+from inference.filtering import evaluate
 from inference.recent_events import RecentHistory
+from inference.used_items import EventWindow, left_out_items
 from recipes.data.histories import ItemIndexes
-from runtime_service.domain.filters import EventWindow, FilterChoice, check_filter, unknown_filter
-from runtime_service.features.filter_table import FilterTable, Passing
+from runtime_service.domain.filters import FilterChoice, check_filter, unknown_filter
 from runtime_service.features.groups import GroupFeatures
 from runtime_service.features.updater import FeatureUpdater
 from runtime_service.features.user_events import UserEvents
@@ -105,12 +107,16 @@ class RequestFilters:
             else:
                 made = await asyncio.to_thread(table.compiled, definition, choice.values)
             part = table.keep_part(choice.arn, made)
-        compiled = part.compiled
-        if not compiled.steps:
-            return Passing(table, part)
-        context = self._context(compiled, definition, group, table, situation)
-        removed = compiled.removed(context)
-        return Passing(table, part, chosen=compiled.rows(context)) if removed is None else Passing(table, part, removed)
+        return evaluate(
+            table,
+            part,
+            used=lambda types: self._events.find(
+                deployment, situation.user_id, target=situation.target, types=types, seen=situation.recent
+            ),
+            user=lambda names: self._user(group, situation.user_id, names),
+            item_id=situation.item_id,
+            unknown_ids=() if situation.listed is None else situation.listed.unknown_ids,
+        )
 
     def left_out(self, situation: Situation) -> ItemIndexes:
         """Return the items that the recipe itself leaves out of what a user gets: int32 [k], ascending.
@@ -123,45 +129,17 @@ class RequestFilters:
             return _NO_ITEMS
         types = frozenset({event_key(Dataset.INTERACTIONS, event_type)})
         used = self._events.find(deployment, user_id, target=Target.ITEM, types=types, seen=situation.recent)
-        newer = [deployment.model.item_indexes(set(ids)) for ids in used.ids.values()]
-        items = np.unique(np.concatenate([_NO_ITEMS, *used.items.values(), *newer]))
-        return items[items >= 0]
+        return left_out_items(deployment.model, used)
 
     def keep(self, passing: Passing, situation: Situation) -> ItemList:
         """Return those of the items that the caller names that pass."""
         assert situation.listed is not None
         return passing.keep(situation.listed, spares=passing.table.spares(situation.listed.unknown_ids))
 
-    def _context(
-        self,
-        compiled: CompiledFilter,
-        definition: Filter,
-        group: GroupFeatures,
-        table: FilterTable,
-        situation: Situation,
-    ) -> RequestContext:
-        events: Mapping[str, Rows] = {}
-        if compiled.event_types != frozenset():
-            used = self._events.find(
-                situation.deployment,
-                situation.user_id,
-                target=situation.target,
-                types=compiled.event_types,
-                seen=situation.recent,
-            )
-            spares = table.spares(() if situation.listed is None else situation.listed.unknown_ids)
-            events = table.events(used, spares=spares)
-        return RequestContext(
-            events=events,
-            user=self._user(definition, group, situation.user_id),
-            current_item=table.feature_row(situation.item_id) if definition.needs_item else None,
-        )
-
-    def _user(self, definition: Filter, group: GroupFeatures, user_id: str) -> Mapping[str, Sequence[Scalar]] | None:
+    def _user(self, group: GroupFeatures, user_id: str, names: Sequence[str]) -> Mapping[str, Sequence[Scalar]] | None:
         """Return the columns of the current user that a filter reads."""
-        names = {condition.field.name for expression in definition.expressions for condition in expression.when}
-        users = group.loaded_users() if names else None
+        users = group.loaded_users()
         if users is None:
             return None
         arn = group.meaning.arn
-        return users.values(user_id, sorted(names), find_put=lambda user: self._histories.find_put(arn, "USERS", user))
+        return users.values(user_id, names, find_put=lambda user: self._histories.find_put(arn, "USERS", user))

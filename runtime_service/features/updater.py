@@ -21,12 +21,12 @@ from common.positions import START, Lineage, Position
 from common.process.backoff import BackoffPolicy
 from common.process.contact import PeerContact
 from common.vocabulary import Vocabulary
+from inference.encoded_items import EncodedNewItems, encoded_new_items
+from inference.filter_table import FilterTable, StaticPart
 from inference.model import Model
 from inference.new_items import NewIds
 from protos.tailorbird.internal.v1.serving_pb2 import ServingDatasetGroup
-from runtime_service.features.filter_table import FilterTable, StaticPart
 from runtime_service.features.groups import GroupFeatures, GroupMeaning
-from runtime_service.features.new_items import EncodedNewItems, encoded_new_items
 from runtime_service.features.update import GroupState, updated_group
 from runtime_service.history import HistoryReader, Progress, PutsMark
 from runtime_service.history.held import Held

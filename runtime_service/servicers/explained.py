@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from inference.explain import ExplainedScore, explain
+from inference.filter_table import Passing
 from inference.result import EXPLORED
 from inference.run import PipelineRun
 from protos.tailorbird.runtime.v1 import explanation_service_pb2 as api
-from runtime_service.features.filter_table import Passing
 from runtime_service.recorded_answers.ring import RecordedAnswer
 from runtime_service.servicers.requests import ReadRequest
 from runtime_service.serving.deployments import Deployment

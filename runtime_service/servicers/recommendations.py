@@ -9,8 +9,8 @@ from typing import Any
 from common.positions import Position
 from common.recommendation_ids import RecommendationIds
 from inference.result import ScoredItems
+from inference.used_items import WHOLE_HISTORY, EventWindow
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
-from runtime_service.domain.filters import WHOLE_HISTORY, EventWindow
 from runtime_service.domain.requests import check_operation
 from runtime_service.features.event_offsets import EventOffsets
 from runtime_service.features.updater import FeatureUpdater

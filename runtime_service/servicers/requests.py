@@ -11,14 +11,14 @@ from common.arn import account_of
 from common.auth import current_caller
 from common.filters import Target
 from inference.candidates import ItemList
+from inference.filter_table import Passing
 from inference.pipelines import Pipeline
 from inference.request import Promotion, RecommendationRequest
+from inference.used_items import WHOLE_HISTORY, EventWindow
 from protos.tailorbird.runtime.v1 import runtime_service_pb2
 from recipes.data.histories import ItemIndexes
 from runtime_service.domain.filters import (
     MAX_RESULTS_WITH_METADATA,
-    WHOLE_HISTORY,
-    EventWindow,
     FilterChoice,
     SentPromotion,
     check_metadata,
@@ -39,7 +39,6 @@ from runtime_service.domain.requests import (
     unready_target,
     unserved_target,
 )
-from runtime_service.features.filter_table import Passing
 from runtime_service.features.request_filters import RequestFilters, Situation
 from runtime_service.features.updater import FeatureUpdater
 from runtime_service.history import ACTION_INTERACTIONS, INTERACTIONS, HistoryReader

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, overload
 
 import polars as pl
 
@@ -81,12 +81,18 @@ class BatchInput(Sequence[LinePart]):
         """Return the number of parts."""
         return len(self._begin)
 
-    def __getitem__(self, place):  # type: ignore[no-untyped-def]  # a sequence's overloads, of which one is used
+    @overload
+    def __getitem__(self, place: int) -> LinePart: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[LinePart]: ...
+    def __getitem__(self, place: int | slice) -> LinePart | Sequence[LinePart]:
         """Read a part.
 
         Raises:
             Unavailable: The file has changed since it was gone through.
         """
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
         file = self.files[self._files[place]]
         size = self._bytes[place]
         with file.path.open("rb") as opened:

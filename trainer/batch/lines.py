@@ -40,8 +40,8 @@ def read_lines(data: bytes, *, first: int) -> Iterator[Line]:
         data: Whole lines, as bytes of UTF-8.
         first: Number of the first.
     """
-    for number, text in enumerate(data.split(b"\n"), start=first):
-        text = text.strip()
+    for number, untrimmed in enumerate(data.split(b"\n"), start=first):
+        text = untrimmed.strip()
         if not text:
             continue
         try:

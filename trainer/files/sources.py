@@ -126,7 +126,7 @@ class Sources:
     def _files_at(
         self, path: Path, inside: Callable[[Path], Path], *, location: str, is_folder: bool, sub_folders: bool
     ) -> list[SourceFile]:
-        """Return the file at a path, or the files of a folder; `inside` follows links, and refuses what is elsewhere."""
+        """Return the file at a path, or those of a folder; `inside` follows links, and refuses what is elsewhere."""
         resolved = inside(path)
         if resolved.is_dir():
             if not is_folder:

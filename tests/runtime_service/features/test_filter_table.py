@@ -14,8 +14,8 @@ from common.avro import AvroSchema
 from common.features import Features, Put, open_snapshot
 from common.filters import Dataset, parse_filter
 from common.vocabulary import Vocabulary
+from inference.filter_table import FilterTable
 from inference.new_items import NewIds
-from runtime_service.features.filter_table import FilterTable
 from tests.runtime_service.features.running import publish_rows, schema_of
 from tests.runtime_service.world import local_store
 

@@ -11,14 +11,14 @@ import pytest
 from common.avro import AvroSchema
 from common.features import Features, Put
 from common.testing import wait_until
+from inference.encoded_items import EncodedNewItems, encoded_new_items, read_columns
+from inference.filter_table import FilterTable
 from inference.model import ModelLoader
 from inference.new_items import NewItemList
 from recipes.catalog import get_recipe
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.ports import ContentColumns
 from recipes.registry import make_fitter, read_config
-from runtime_service.features.filter_table import FilterTable
-from runtime_service.features.new_items import EncodedNewItems, encoded_new_items, read_columns
 from tests.runtime_service.features.running import filter_arn, group_message, publish_rows
 from tests.runtime_service.servicers.wire import ids
 from tests.runtime_service.world import (

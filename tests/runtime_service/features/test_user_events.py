@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from common.filters import Target
+from inference.used_items import EventWindow
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
-from runtime_service.domain.filters import EventWindow
 from runtime_service.features.user_events import UserEvents
 from tests.runtime_service.features.running import SharedReader, filter_arn, group_message, publish_rows
 from tests.runtime_service.servicers.wire import ids, ranked_ids

@@ -8,7 +8,7 @@ from common.avro import AvroSchema
 from common.features import Features, Put
 from common.filters import Dataset, parse_filter
 from common.vocabulary import Vocabulary
-from runtime_service.features.filter_table import FilterTable, Passing
+from inference.filter_table import FilterTable, Passing
 from runtime_service.servicers.explained import excluding_filters
 from tests.runtime_service.features.running import schema_of
 

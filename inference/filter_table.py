@@ -21,7 +21,7 @@ from common.logs import get_logger
 from common.vocabulary import Vocabulary
 from inference.candidates import Bitmap, CandidateSet, ItemList
 from inference.new_items import NewIds
-from runtime_service.features.user_events import UsedItems
+from inference.used_items import UsedItems
 
 __all__ = ["FilterTable", "Passing", "StaticPart"]
 

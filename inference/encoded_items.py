@@ -17,6 +17,7 @@ from common import columns as reserved
 from common.errors import CorruptArtifact
 from common.features import Features
 from common.logs import get_logger
+from inference.filter_table import FilterTable
 from inference.model import Model
 from inference.new_items import NewItems
 from recipes.components.cluster_lists import ClusterLists
@@ -24,7 +25,6 @@ from recipes.data.columns import NO_TIME, CategoricalColumn, Columns
 from recipes.data.histories import ItemIndexes
 from recipes.data.texts import clean_text
 from recipes.ports import ContentColumns, EncodesNewItems, NewItemEncoder
-from runtime_service.features.filter_table import FilterTable
 
 __all__ = ["EncodedNewItems", "encoded_new_items", "read_columns"]
 
