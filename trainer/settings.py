@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from common.compute import Compute
+from common.compute.local import LocalCompute
 from common.files.locations import LocationField
 from common.files.outputs import Outputs
 from common.settings import AttributionSettings, ServerSettings, StoreSettings
@@ -56,6 +58,13 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
     heartbeat_seconds: float = Field(
         2.0, gt=0, description="How often a running job's lease is renewed; a request to stop arrives as late."
     )
+    compute_workers: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Processes among which a job divides its work, where it is of a kind that can be; by default one "
+        "for each processor.",
+    )
     recall_floor: float = Field(
         0.98, gt=0, le=1, description="Recall of the first 25 results that an approximate index has to reach."
     )
@@ -73,6 +82,10 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
     def output_roots(self) -> tuple[Path, ...]:
         """Return the folders that jobs may write below."""
         return self._folders(self.file_output_roots)
+
+    def compute(self) -> Compute:
+        """Return what does the parts of jobs that are divided."""
+        return LocalCompute(self.compute_workers or os.cpu_count() or 1)
 
     def outputs(self, field: LocationField) -> Outputs:
         """Return what writes results of jobs into folders that a field of requests names."""
