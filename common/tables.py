@@ -151,9 +151,21 @@ class Table:
             CorruptArtifact: A file of the table is damaged or missing.
             Unavailable: The store cannot be reached.
         """
+        predicate = None if source is None else f"`{columns.SOURCE}` = '{source}'"
+        yield from self._scan(names, version, predicate)
+
+    def put_batches(
+        self, names: Sequence[str], *, version: int, after: int = 0, up_to: int | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the streamed rows behind an offset and up to another, None for the last; otherwise as `batches`."""
+        predicate = f"`{columns.SOURCE}` = '{columns.SOURCE_PUT}' AND `{columns.LOG_OFFSET}` > {after:d}"
+        if up_to is not None:
+            predicate += f" AND `{columns.LOG_OFFSET}` <= {up_to:d}"
+        yield from self._scan(names, version, predicate)
+
+    def _scan(self, names: Sequence[str], version: int, predicate: str | None) -> Iterator[pl.DataFrame]:
         table = self._open(version)
         written = {field.name for field in table.schema().fields}
-        predicate = None if source is None else f"`{columns.SOURCE}` = '{source}'"
         try:
             for batch in table.scan(columns=[name for name in names if name in written], predicate=predicate):
                 yield pl.DataFrame(batch)

@@ -120,6 +120,11 @@ class RankingInfluence:
     freshness: float = 0.0
     popularity: float = 0.0
 
+    @classmethod
+    def read(cls, values: Mapping[str, float]) -> RankingInfluence:
+        """Read a `rankingInfluence`, which the control plane has checked."""
+        return cls(freshness=values.get("FRESHNESS", 0.0), popularity=values.get("POPULARITY", 0.0))
+
     def on(self, model: Model) -> Model:
         """Return the model as the campaign configures it; it may be shared with campaigns that want it otherwise."""
         if not isinstance(model.scorer, AcceptsRankingInfluence):

@@ -15,11 +15,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from common import columns
 from common.arrow_schema import frame_schema
-from common.artifacts import publish, read_feature_manifest
+from common.artifacts import Published, open_published, publish, read_feature_manifest
 from common.avro import AvroSchema
 from common.errors import ResourceAlreadyExists, ResourceNotFound
 from common.feature_folders import features_location
-from common.features.opening import open_snapshot
 from common.features.snapshot import FeatureSnapshot
 from common.features.writer import write_features
 from common.storage import Store
@@ -27,7 +26,7 @@ from common.tables import Table
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import TableVersion
 from protos.tailorbird.storage.v1.feature_manifest_pb2 import FeatureManifest
 
-__all__ = ["open_or_make_snapshot", "publish_snapshot"]
+__all__ = ["open_or_make_snapshot", "publish_snapshot", "snapshot_files"]
 
 _MEMORY_BYTES: Final = 32 * 1024 * 1024
 #: Folders of what is needed while a snapshot is made, and of its files.
@@ -117,8 +116,33 @@ def open_or_make_snapshot(
         Unavailable: The store cannot be reached.
         OSError: The folder cannot be written to.
     """
+    files = snapshot_files(
+        store,
+        table_location,
+        schema,
+        dataset_type=dataset_type,
+        version=version,
+        folder=folder,
+        memory_bytes=memory_bytes,
+    )
+    return FeatureSnapshot.load(files.folder, files.manifest)
+
+
+def snapshot_files(
+    store: Store,
+    table_location: str,
+    schema: str,
+    *,
+    dataset_type: str,
+    version: int,
+    folder: Path,
+    memory_bytes: int = _MEMORY_BYTES,
+) -> Published[FeatureManifest]:
+    """Do the same as `open_or_make_snapshot`, for other processes: return the files, which `FeatureSnapshot` loads."""
     try:
-        published = open_snapshot(store, features_location(table_location, version), cache=folder / "published")
+        published = open_published(
+            store, features_location(table_location, version), cache=folder / "published", kind=FeatureManifest
+        )
         if published.manifest.schema == schema:
             return published
     except ResourceNotFound:
@@ -133,7 +157,7 @@ def open_or_make_snapshot(
         memory_bytes=memory_bytes,
         check=lambda: None,
     )
-    return FeatureSnapshot.load(folder / _FILES, manifest)
+    return Published(folder / _FILES, manifest)
 
 
 def _make(

@@ -8,6 +8,7 @@ from typing import Any, Final
 from common.errors import invalid
 from common.filters import Target, filter_target
 from control_plane.domain.campaigns import check_exploration, check_influence
+from control_plane.domain.events import event_rules
 from control_plane.domain.fields import check_name, check_role, check_tags
 from control_plane.domain.imports import check_data_location, check_output_location
 from control_plane.domain.recipes import recipe_of
@@ -24,11 +25,14 @@ from control_plane.metadata_store.tables import (
     Solution,
     SolutionVersion,
 )
+from control_plane.resources.artifacts import served_artifact
 from control_plane.resources.base import Page, PageRequest, ResourceOperations, fetch, insert, list_page, require_active
 from control_plane.resources.datasets import dataset_schemas, dataset_table
 from protos.tailorbird.control.v1.batch_inference_job_pb2 import BatchInferenceJobMode, CreateBatchInferenceJobRequest
 from protos.tailorbird.control.v1.batch_segment_job_pb2 import CreateBatchSegmentJobRequest
+from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 from protos.tailorbird.internal.v1.jobs_pb2 import BatchInferencePayload, BatchSegmentPayload
+from protos.tailorbird.internal.v1.serving_pb2 import EventRule
 from recipes.catalog import RECIPES
 from recipes.spec import RecipeSpec
 
@@ -108,6 +112,11 @@ class BatchInferenceJobs(_BatchJobs):
             config=row.batch_inference_job_config,
             mode=BatchInferenceJobMode.Value(f"BATCH_INFERENCE_JOB_MODE_{row.batch_inference_job_mode}"),
             theme_generation_config=row.theme_generation_config,
+            event_type=version.event_type,
+            event_rules=[
+                EventRule(event_type=rule.event_type, least_value=rule.least_value)
+                for rule in event_rules(version.solution_config or SolutionConfig())
+            ],
         )
         enqueue(unit, self._app_context, payload, subject=row.arn, group_arn=version.dataset_group_arn)
         return row
@@ -199,7 +208,7 @@ def _work(unit: Unit, request: CreateBatchJobRequest, row: BatchJob, version: So
     datasets = unit.find(Dataset, dataset_group_arn=version.dataset_group_arn, status=Status.ACTIVE, order=["arn"])
     return {
         "solution_version_arn": version.arn,
-        "artifact_location": version.artifact_location,
+        "artifact_location": served_artifact(version),
         "input_location": request.job_input.s3_data_source.path,
         "output_location": request.job_output.s3_data_destination.path,
         "num_results": row.num_results,

@@ -10,7 +10,7 @@ Machine Learning 2002).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Final, NamedTuple, Self
@@ -123,6 +123,15 @@ class ExplorationSettings:
 
     weight: float = 0.3
     days: float = 30.0
+
+    @classmethod
+    def read(cls, values: Mapping[str, str]) -> Self:
+        """Read an `itemExplorationConfig`, which the control plane has checked."""
+        default = cls()
+        return cls(
+            float(values.get("explorationWeight", default.weight)),
+            float(values.get("explorationItemAgeCutOff", default.days)),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

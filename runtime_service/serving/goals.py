@@ -104,12 +104,7 @@ def to_assignment(item: serving_pb2.ServingAssignment) -> Assignment:
 
 def read_exploration(config: CampaignConfig) -> ExplorationSettings:
     """Read `itemExplorationConfig` of a configuration, which the control plane has checked."""
-    values = config.item_exploration_config
-    default = ExplorationSettings()
-    return ExplorationSettings(
-        float(values.get("explorationWeight", default.weight)),
-        float(values.get("explorationItemAgeCutOff", default.days)),
-    )
+    return ExplorationSettings.read(config.item_exploration_config)
 
 
 def read_metadata(config: CampaignConfig) -> bool | None:
@@ -121,5 +116,4 @@ def read_metadata(config: CampaignConfig) -> bool | None:
 
 def read_influence(config: CampaignConfig) -> RankingInfluence:
     """Read `rankingInfluence` of a configuration, which the control plane has checked."""
-    values = config.ranking_influence
-    return RankingInfluence(freshness=values.get("FRESHNESS", 0.0), popularity=values.get("POPULARITY", 0.0))
+    return RankingInfluence.read(config.ranking_influence)

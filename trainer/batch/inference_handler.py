@@ -1,0 +1,201 @@
+"""Does batch inference jobs: what would be recommended to the users, or for the items, in files.
+
+Answers are those of a runtime that serves the same artifact and has read the log up to the beginning of the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from common.artifacts import read_manifest
+from common.deletions import DeletionWatch
+from common.errors import OperationUnavailable, invalid
+from common.features.publishing import snapshot_files
+from common.filters import Target
+from common.positions import Position
+from common.settings import StoreSettings
+from common.storage import Store
+from common.tables import Table
+from inference.model import RankingInfluence
+from inference.recent_events import EventRule
+from inference.used_items import WHOLE_HISTORY, EventWindow
+from protos.tailorbird.control.v1.batch_inference_job_pb2 import BatchInferenceJobMode
+from protos.tailorbird.internal.v1 import jobs_pb2
+from recipes.catalog import get_recipe
+from recipes.components.exploration import ExplorationSettings
+from recipes.spec import RecipeKind, RecipeSpec
+from trainer.batch.inputs import LinePart
+from trainer.batch.lines import read_lines
+from trainer.batch.recent import RecentEvents, read_recent_events
+from trainer.batch.runner import BatchFiles, BatchRunner, Work
+from trainer.batch.scoring import Enricher, FeatureFiles, Question, Setup, answer
+from trainer.flushing import Flusher
+from trainer.worker import JobContext
+
+__all__ = ["OUTPUT_COLUMNS", "BatchInferenceJobHandler"]
+
+_INTERACTIONS: Final = "INTERACTIONS"
+#: Datasets whose features lines are answered by.
+_FEATURES: Final = ("ITEMS", "USERS")
+#: The members of an output; the second of recipes that return scores.
+OUTPUT_COLUMNS: Final[Mapping[str, pl.DataType]] = {
+    "recommendedItems": pl.List(pl.String()),
+    "scores": pl.List(pl.Float64()),
+}
+_RELATES: Final = (RecipeKind.RELATED_ITEMS, RecipeKind.SIMILAR_CONTENT)
+
+
+class BatchInferenceJobHandler:
+    """Answers the lines of files; a `trainer.worker.JobHandler`.
+
+    Args:
+        store: The shared store.
+        runner: Reads the input, lets parts be answered, and writes the output.
+        flusher: Moves acknowledged events and records into the tables.
+        store_settings: Where the store is, for the processes that answer.
+        history_events: Newest events since the training that count of each user; as of the runtimes.
+        window: How much of what users did counts for filters; as of the runtimes.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        runner: BatchRunner,
+        *,
+        flusher: Flusher,
+        store_settings: StoreSettings,
+        history_events: int,
+        window: EventWindow = WHOLE_HISTORY,
+    ) -> None:
+        self._store = store
+        self._runner = runner
+        self._flusher = flusher
+        self._store_settings = store_settings
+        self._history_events = history_events
+        self._window = window
+
+    def run(self, payload: jobs_pb2.BatchInferencePayload, context: JobContext) -> jobs_pb2.BatchInferenceResult:
+        """Answer all lines of an input.
+
+        Raises:
+            InvalidInput: The input cannot be read, the output cannot be written to, or the filter does not fit the
+                recipe or the schemas; the message becomes the job's failureReason.
+            ResourceNotFound: The artifact is gone.
+            CorruptArtifact: The artifact or a table is damaged.
+            Unavailable: Store, destination or events service cannot be reached, or users were deleted meanwhile.
+            JobCancelled: The job must end; the output has no marker.
+        """
+        counts = self._runner.run(
+            BatchFiles(payload.input_location, payload.output_location),
+            lambda folder, _: self._prepare(payload, folder, context),
+            context,
+        )
+        return jobs_pb2.BatchInferenceResult(answered_lines=counts.answered, failed_lines=counts.failed)
+
+    def _prepare(self, payload: jobs_pb2.BatchInferencePayload, folder: Path, context: JobContext) -> Work[Question]:
+        manifest = read_manifest(self._store, payload.artifact_location)
+        recipe = get_recipe(manifest.recipe)
+        watermark = Position(manifest.snapshot.event_epoch, manifest.snapshot.event_watermark)
+        tables = {item.dataset_type: item for item in payload.tables}
+        watch = DeletionWatch(self._store, [table.location for table in tables.values()])
+        context.report(fraction=0.0, activity="waiting for the latest events")
+        used = [table for kind, table in tables.items() if kind in (_INTERACTIONS, *_FEATURES)]
+        for table in used:
+            self._flusher.flush(table.location, context)
+        with watch.reading():
+            context.report(fraction=0.0, activity="reading what came after the training")
+            features = dict(self._features(tables, folder))
+            recent = None
+            if _INTERACTIONS in tables and (recipe.kind.is_personalized or payload.filter_expression):
+                location = tables[_INTERACTIONS].location
+                recent = read_recent_events(self._store, location, watermark=watermark, most=self._history_events)
+        setup = Setup(
+            self._store_settings,
+            payload.artifact_location,
+            folder / "artifact",
+            payload.num_results,
+            event_type=payload.event_type or None,
+            event_rules=tuple(_event_rules(payload)),
+            exploration=ExplorationSettings.read(payload.config.item_exploration_config),
+            influence=RankingInfluence.read(payload.config.ranking_influence),
+            filter_text=payload.filter_expression,
+            schemas={kind: table.schema for kind, table in tables.items()},
+            features=features,
+            window=self._window,
+            enricher=_enricher(payload),
+        )
+        _check_filter(setup, recipe)
+        columns = {**OUTPUT_COLUMNS, **({} if setup.enricher is None else setup.enricher.columns)}
+        if not recipe.returns_scores:
+            del columns["scores"]
+        return Work(answer, lambda part: _question(setup, part, recent), columns)
+
+    def _features(
+        self, tables: Mapping[str, jobs_pb2.DatasetTable], folder: Path
+    ) -> Iterable[tuple[str, FeatureFiles]]:
+        """Yield the features of items and users as they are now, by type of dataset."""
+        for kind in _FEATURES:
+            if kind not in tables or not (table := Table(self._store, tables[kind].location)).exists():
+                continue
+            place = folder / f"features-{kind.lower()}"
+            place.mkdir()
+            files = snapshot_files(
+                self._store,
+                table.location,
+                tables[kind].schema,
+                dataset_type=kind,
+                version=table.version(),
+                folder=place,
+            )
+            yield kind, FeatureFiles(files.folder, files.manifest.SerializeToString(), tables[kind].schema)
+
+
+def _enricher(payload: jobs_pb2.BatchInferencePayload) -> Enricher | None:
+    """Return what is added to the output of each line; None for nothing.
+
+    Raises:
+        OperationUnavailable: Themes are asked for, which this trainer does not make.
+    """
+    if payload.mode != BatchInferenceJobMode.BATCH_INFERENCE_JOB_MODE_THEME_GENERATION:
+        return None
+    raise OperationUnavailable(
+        "`batchInferenceJobMode`: got THEME_GENERATION, want BATCH_INFERENCE: no themes are made"
+    )
+
+
+def _question(setup: Setup, part: LinePart, recent: RecentEvents | None) -> Question:
+    """Return a part with what its users did since the training."""
+    if recent is None or not len(recent.users):
+        return Question(setup, part.first, part.data)
+    users = {
+        user_id
+        for line in read_lines(part.data, first=part.first)
+        if line.members is not None and isinstance(user_id := line.members.get("userId"), str)
+    }
+    return Question(setup, part.first, part.data, recent.of_users(users))
+
+
+def _event_rules(payload: jobs_pb2.BatchInferencePayload) -> Iterable[EventRule]:
+    for rule in payload.event_rules:
+        yield EventRule(rule.event_type or None, rule.least_value if rule.HasField("least_value") else None)
+
+
+def _check_filter(setup: Setup, recipe: RecipeSpec) -> None:
+    """Check that the filter of a job fits its recipe.
+
+    Raises:
+        InvalidInput: The schemas no longer fit it, or it needs an item that the lines of this recipe do not name.
+    """
+    definition = setup.filter()
+    if definition is None:
+        return
+    if definition.target is not Target.ITEM:
+        raise invalid("filterArn", got=f"a filter of {definition.target}s", want="a filter of items")
+    if definition.needs_item and recipe.kind not in _RELATES:
+        raise invalid(
+            "filterArn", got=definition.text, want="a filter without CurrentItem: the job's recipe relates no items"
+        )
