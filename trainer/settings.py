@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
 from common.compute import Compute
 from common.compute.local import LocalCompute
+from common.compute.ray_cluster import RayCompute
+from common.errors import InvalidInput
 from common.files.locations import LocationField
 from common.files.outputs import Outputs
 from common.settings import AttributionSettings, ServerSettings, StoreSettings
@@ -58,12 +61,21 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
     heartbeat_seconds: float = Field(
         2.0, gt=0, description="How often a running job's lease is renewed; a request to stop arrives as late."
     )
+    compute: Literal["local", "ray"] = Field(
+        "local",
+        description="Where jobs of kinds that can be divided do their parts: in processes of this machine, or on a Ray "
+        "cluster. See docs/compute.md.",
+    )
     compute_workers: int | None = Field(
         None,
         ge=1,
         le=1024,
-        description="Processes among which a job divides its work, where it is of a kind that can be; by default one "
-        "for each processor.",
+        description="Processes among which a job divides its work on this machine; by default one for each processor.",
+    )
+    ray_address: str | None = Field(
+        None,
+        pattern=r"^[^/:\[\]]+:\d+$|^\[[0-9a-fA-F:]+\]:\d+$",
+        description="HOST:PORT of the head of the Ray cluster, of which this machine is one; needs the extra `ray`.",
     )
     recall_floor: float = Field(
         0.98, gt=0, le=1, description="Recall of the first 25 results that an approximate index has to reach."
@@ -83,9 +95,17 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
         """Return the folders that jobs may write below."""
         return self._folders(self.file_output_roots)
 
-    def compute(self) -> Compute:
-        """Return what does the parts of jobs that are divided."""
-        return LocalCompute(self.compute_workers or os.cpu_count() or 1)
+    def open_compute(self) -> Compute:
+        """Return what does the parts of jobs that are divided.
+
+        Raises:
+            InvalidInput: It is Ray, and there is no address of a cluster, or Ray is not installed.
+        """
+        if self.compute == "local":
+            return LocalCompute(self.compute_workers or os.cpu_count() or 1)
+        if self.ray_address is None:
+            raise InvalidInput("`ray_address`: got nothing, want HOST:PORT of a cluster, since `compute` is ray")
+        return RayCompute(self.ray_address)
 
     def outputs(self, field: LocationField) -> Outputs:
         """Return what writes results of jobs into folders that a field of requests names."""

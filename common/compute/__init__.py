@@ -1,8 +1,8 @@
 """Work that is cut into parts and done side by side: on the cores of this machine, or on a cluster.
 
-`Compute` is the interface; `local` runs parts in processes of this machine, `ray` on a Ray cluster. Whoever has work
-for it writes a function of one part and a sequence of parts, and takes results as they come; which implementation
-does it is the business of the composition root (`opening`). Why it looks like this: docs/adr/0047-compute.md.
+`Compute` is the interface; `local` runs parts in processes of this machine, `ray_cluster` on a Ray cluster. Whoever has
+work for it writes a function of one part and a sequence of parts, and takes results as they come; which implementation
+does it is the business of the composition root. Why it looks like this: docs/adr/0047-compute.md.
 """
 
 from __future__ import annotations
@@ -23,11 +23,6 @@ Result = TypeVar("Result")
 
 class Compute(Protocol):
     """Does the parts of a work side by side; safe to use from several threads."""
-
-    @property
-    def parallelism(self) -> int:
-        """How many parts are done at a time, at least 1; of a cluster: as it is now."""
-        ...
 
     def run(
         self, task: Callable[[Part], Result], parts: Sequence[Part], *, check: Callable[[], object]

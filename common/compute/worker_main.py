@@ -11,18 +11,12 @@ import os
 import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import ForkingPickler
-from typing import Final
 
-from common.compute.tasks import portable_error
+from common.compute.tasks import perform
 from common.logs import configure_logging
 from common.process.lifeline import end_with_input
 
-__all__ = ["DONE", "FAILED", "main"]
-
-#: First member of an answer; the second is the result or the error.
-DONE: Final = "done"
-FAILED: Final = "failed"
+__all__ = ["main"]
 
 
 def main(descriptor: int) -> None:
@@ -34,15 +28,7 @@ def main(descriptor: int) -> None:
     with Connection(descriptor) as connection, suppress(EOFError):
         task = connection.recv_bytes()
         while True:
-            connection.send_bytes(_answer(task, connection.recv_bytes()))
-
-
-def _answer(task: bytes, part: bytes) -> bytes:
-    """Do a part, and return what to say of it, pickled."""
-    try:
-        return bytes(ForkingPickler.dumps((DONE, ForkingPickler.loads(task)(ForkingPickler.loads(part)))))
-    except BaseException as error:  # noqa: BLE001 -- panics of Rust code too; the parent raises it
-        return bytes(ForkingPickler.dumps((FAILED, portable_error(error))))
+            connection.send_bytes(perform(task, connection.recv_bytes()))
 
 
 if __name__ == "__main__":

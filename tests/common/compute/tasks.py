@@ -45,12 +45,20 @@ def die(part):
 
 
 def hang(part):
-    """Wait for being killed, with a child of its own, whose process id is left in a file."""
-    folder, name = part
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    (Path(folder) / f"{name}.child").write_text(str(child.pid))
+    """Wait for being killed."""
     attempt(part)
     time.sleep(600)
+
+
+def hang_with_child(part):
+    """Do the part `a`; in another one wait for being killed, with a child that leaves its process id as well."""
+    folder, name = part
+    if name == "a":
+        return name
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    attempt((folder, "child"))
+    (Path(folder) / "child-1").write_text(str(child.pid))
+    hang(part)
 
 
 def fail(part):
@@ -75,5 +83,5 @@ def large(megabytes):
     return b"x" * (megabytes << 20)
 
 
-def environment(_):
-    return dict(os.environ)
+def unpicklable(_):
+    return lambda: None

@@ -1,14 +1,16 @@
 """Parts in processes of this machine."""
 
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from common.compute.local import LocalCompute
+from common.testing import wait_until
 from tests.common.compute import tasks
-from tests.common.compute.suite import ComputeSuite, assert_gone, no_check, wait_until
+from tests.common.compute.suite import ComputeSuite, assert_each_once, assert_gone, killing_at_first, no_check
 
 PARENT = """
 import sys
@@ -27,6 +29,20 @@ class TestLocalCompute(ComputeSuite):
     """Every test of the suite."""
 
 
+def test_a_process_that_is_killed_costs_a_repetition_of_its_part(compute, tmp_path):
+    parts = [(str(tmp_path), name) for name in "abcd"]
+    kill = killing_at_first(tmp_path, lambda pid: os.kill(pid, signal.SIGKILL))
+    assert_each_once(compute.run(tasks.hang_at_first, parts, check=kill), tmp_path)
+
+
+def test_closing_the_iterator_kills_what_runs_and_what_that_started(compute, tmp_path):
+    results = compute.run(tasks.hang_with_child, [(str(tmp_path), name) for name in "ab"], check=no_check)
+    assert next(results) == (0, "a")
+    wait_until((tmp_path / "b-1").exists)
+    results.close()
+    assert_gone([tmp_path / "b-1", tmp_path / "child-1"])
+
+
 def test_a_process_keeps_its_state_from_part_to_part():
     results = [result for _, result in LocalCompute(1).run(tasks.count_in_process, range(3), check=no_check)]
     assert [parts for _, parts in results] == [1, 2, 3]
@@ -41,7 +57,5 @@ def test_no_more_processes_than_parts_are_started(tmp_path):
 def test_processes_end_with_a_parent_that_is_killed(tmp_path):
     with subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)]) as parent:
         wait_until(lambda: all((tmp_path / f"{name}-1").exists() for name in "ab"))
-        for path in tmp_path.glob("*.child"):  # what a task starts is its own business where nobody is left to care
-            os.kill(int(path.read_text()), 9)
         parent.kill()
-    assert_gone(tmp_path)
+    assert_gone(tmp_path.iterdir())

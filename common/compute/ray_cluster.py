@@ -1,0 +1,104 @@
+"""Parts on a Ray cluster, by a process for each run that speaks with it; see `ray_driver`.
+
+Nothing of Ray is imported here: a trainer that does not use it needs nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from multiprocessing.connection import wait
+from multiprocessing.reduction import ForkingPickler
+from typing import Any, Final
+
+from common.compute import CHECK_SECONDS, Part, Result
+from common.compute.child import Child
+from common.compute.messages import DONE, FAILED, LOST, NEXT, NO_CLUSTER
+from common.compute.tasks import check_importable, lost_part, noted
+from common.errors import InvalidInput, Unavailable
+
+__all__ = ["RayCompute"]
+
+#: Time for the driver to take leave of the cluster once there are no more parts.
+_END_SECONDS: Final = 10.0
+
+
+class RayCompute:
+    """Runs parts as tasks of a Ray cluster; see `Compute`.
+
+    Its machines have the same Tailorbird, Python and Ray as this one, which is a machine of the cluster too.
+
+    Args:
+        address: `HOST:PORT` of the cluster's head.
+        processors: That each part takes of a machine, as Ray counts them.
+
+    Raises:
+        InvalidInput: Ray is not installed.
+    """
+
+    def __init__(self, address: str, *, processors: float = 1.0) -> None:
+        if find_spec("ray") is None:
+            raise InvalidInput("`compute`: got ray, which is not installed here; install tailorbird[ray]")
+        self._address = address
+        self._processors = processors
+
+    def run(
+        self, task: Callable[[Part], Result], parts: Sequence[Part], *, check: Callable[[], object]
+    ) -> Iterator[tuple[int, Result]]:
+        """Do all parts; see `Compute.run`.
+
+        Raises:
+            Unavailable: The cluster cannot be reached, or was lost.
+        """
+        check_importable(task)
+        return self._run(task, parts, check)
+
+    def _run(
+        self, task: Callable[[Part], Result], parts: Sequence[Part], check: Callable[[], object]
+    ) -> Iterator[tuple[int, Result]]:
+        check()
+        if not parts:
+            return
+        driver = Child("common.compute.ray_driver", self._address, str(self._processors))
+        places = iter(range(len(parts)))
+        results = 0
+        try:
+            driver.send(task)
+            while results < len(parts):
+                message = self._receive(driver, check)
+                match message:
+                    case (str(kind),) if kind == NEXT:
+                        place = next(places, None)
+                        driver.send(None if place is None else (place, bytes(ForkingPickler.dumps(parts[place]))))
+                    case (str(kind), int(place), bytes(raw)) if kind == DONE:
+                        yield place, _result(raw, place, len(parts))
+                        results += 1
+                    case (str(kind), int(place), str(how), bool(memory)) if kind == LOST:
+                        raise lost_part(place, how, memory=memory)
+                    case (str(kind), str(why)) if kind == NO_CLUSTER:
+                        raise Unavailable(f"`ray_address`: got {self._address}, where no cluster can be used: {why}")
+            driver.dismiss()
+            driver.join(_END_SECONDS)
+        finally:
+            driver.kill()
+
+    def _receive(self, driver: Child, check: Callable[[], object]) -> Any:
+        """Wait for what the driver says."""
+        while not wait([driver.connection], timeout=CHECK_SECONDS):
+            check()
+        check()
+        try:
+            return driver.connection.recv()
+        except (EOFError, OSError):
+            status = driver.kill()
+            raise Unavailable(
+                f"`ray_address`: the cluster at {self._address} was lost in the middle of a run (its driver ended with "
+                f"status {status})"
+            ) from None
+
+
+def _result(raw: bytes, place: int, parts: int) -> Any:
+    kind, value = ForkingPickler.loads(raw)
+    if kind == FAILED:
+        raise noted(value, place, parts)
+    return value

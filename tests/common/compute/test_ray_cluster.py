@@ -1,0 +1,41 @@
+"""Parts on a real Ray cluster of several nodes on this machine."""
+
+import socket
+
+import pytest
+
+from common.compute.ray_cluster import RayCompute
+from common.errors import Unavailable
+from tests.common.compute import tasks
+from tests.common.compute.cluster import ray_cluster
+from tests.common.compute.suite import ComputeSuite, assert_each_once, killing_at_first, no_check
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with ray_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def compute(cluster):
+    while len(cluster.nodes) < 2:  # one was killed
+        cluster.add_node()
+    return RayCompute(cluster.address)
+
+
+class TestRayCompute(ComputeSuite):
+    """Every test of the suite."""
+
+
+def test_a_node_that_is_killed_costs_a_repetition_of_its_part(compute, cluster, tmp_path):
+    parts = [(str(tmp_path), name) for name in "abcd"]
+    kill = killing_at_first(tmp_path, cluster.kill_node_of)
+    assert_each_once(compute.run(tasks.hang_at_first, parts, check=kill), tmp_path)
+
+
+def test_an_address_without_a_cluster_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    with pytest.raises(Unavailable, match=rf"`ray_address`: got {address}, where no cluster can be used"):
+        list(RayCompute(address).run(tasks.square, [1], check=no_check))
