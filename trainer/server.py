@@ -23,6 +23,9 @@ from common.process.lifecycle import wait_for_signal
 from common.recommendation_ids import recommendation_ids
 from common.rpc import AioRpcServer
 from common.storage import Store
+from inference.used_items import EventWindow
+from trainer.batch.inference_handler import BatchInferenceJobHandler
+from trainer.batch.runner import BatchRunner
 from trainer.deletions import DeletionJobHandler, UserSearchHandler
 from trainer.deletions.remote import RemoteRecordCounter, RemoteUserRemover
 from trainer.exports import ExportJobHandler
@@ -46,6 +49,8 @@ __all__ = ["Readiness", "lanes", "make_handlers", "work_until_signal", "worker_i
 _log = get_logger(__name__)
 #: Kinds of jobs that may take hours, and all processors meanwhile.
 _HEAVY: Final = frozenset({"solution_version_training"})
+#: Kinds that take long as well, and the processors that `compute` gives them.
+_BATCH: Final = frozenset({"batch_inference"})
 
 
 class Readiness:
@@ -110,6 +115,14 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
         "storage_removal": RemovalJobHandler(store),
         "storage_maintenance": MaintenanceJobHandler(store, workspace, SystemClock()),
         "feature_snapshot": FeatureSnapshotJobHandler(store, workspace, flusher=flusher),
+        "batch_inference": BatchInferenceJobHandler(
+            store,
+            BatchRunner(settings.batch_sources(), outputs, workspace, settings.open_compute()),
+            flusher=flusher,
+            store_settings=settings.store(),
+            history_events=settings.history_events,
+            window=EventWindow(settings.filter_events),
+        ),
     }
 
 
@@ -120,7 +133,8 @@ def lanes(kinds: Iterable[str], settings: TrainerSettings) -> list[frozenset[str
         kinds: Members of a job's `payload` that can be done here.
         settings: How many places there are.
     """
-    return [_HEAVY] * settings.max_jobs + [frozenset(kinds) - _HEAVY] * settings.max_light_jobs
+    light = frozenset(kinds) - _HEAVY - _BATCH
+    return [_HEAVY] * settings.max_jobs + [_BATCH] * settings.max_batch_jobs + [light] * settings.max_light_jobs
 
 
 async def work_until_signal(server: AioRpcServer, workers: Sequence[Worker], *, grace_seconds: float) -> None:

@@ -12,11 +12,14 @@ from common.compute import Compute
 from common.compute.local import LocalCompute
 from common.compute.ray_cluster import RayCompute
 from common.errors import InvalidInput
-from common.files.locations import LocationField
+from common.files.locations import INPUT_PATH, LocationField
 from common.files.outputs import Outputs
 from common.settings import AttributionSettings, ServerSettings, StoreSettings
 from common.telemetry.process import Telemetry
+from inference.past_events import MAX_LATER
+from trainer.batch.runner import MAX_FILES
 from trainer.figures import FIGURES
+from trainer.files.sources import Sources
 
 __all__ = ["TrainerSettings"]
 
@@ -53,6 +56,22 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
         le=16,
         description="Imports, exports, snapshots of features and removals that are done at a time; they do not wait "
         "for trainings.",
+    )
+    max_batch_jobs: int = Field(
+        1, ge=1, le=16, description="Batch inference jobs that are done at a time, beside trainings and the others."
+    )
+    history_events: int = Field(
+        200,
+        ge=1,
+        le=1000,
+        description="Newest events since the training that batch jobs read of each user.",
+    )
+    filter_events: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_LATER,
+        description="Newest interactions of each type of a user that filters of batch jobs read; as runtimes, all by "
+        "default.",
     )
     deletion_max_bytes: int = Field(
         100 * 1024 * 1024, ge=1, description="Bytes that the files of a data deletion job may have together."
@@ -110,6 +129,17 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
     def outputs(self, field: LocationField) -> Outputs:
         """Return what writes results of jobs into folders that a field of requests names."""
         return Outputs(self.store(), buckets=self.buckets(), roots=self.output_roots(), field=field)
+
+    def batch_sources(self) -> Sources:
+        """Return what finds the files that batch jobs read."""
+        return Sources(
+            self.store(),
+            buckets=self.buckets(),
+            roots=self.roots(),
+            field=INPUT_PATH,
+            wanted="a file of JSON Lines or Parquet",
+            max_files=MAX_FILES,
+        )
 
     def work(self) -> Path:
         """Return the folder for files of running jobs."""

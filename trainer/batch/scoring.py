@@ -6,18 +6,22 @@ the training. A process opens what a setup names once, memory-mapped, and keeps 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, Final, Protocol
 
 import polars as pl
 
 from common.avro import AvroSchema
-from common.errors import CorruptArtifact, InvalidInput, Unavailable, invalid
+from common.errors import CorruptArtifact, InvalidInput, ResourceNotFound, Unavailable, invalid
+from common.feature_folders import features_location
 from common.features import Features, FeatureSnapshot
 from common.filters import MAX_LENGTH, Dataset, Filter, Target, parse_filter
 from common.filters.expression import Scalar
+from common.host_copies import HostCopies
 from common.settings import StoreSettings
 from common.storage.objects import open_store
 from inference.candidates import ItemList
@@ -72,7 +76,7 @@ class FeatureFiles:
     """A snapshot of features on disk.
 
     Attributes:
-        folder: Of its files.
+        folder: Of its files, on the machine of the trainer.
         manifest: What it says of itself, as bytes of a `FeatureManifest`.
         schema: The Avro schema of its dataset as it is now.
     """
@@ -81,19 +85,22 @@ class FeatureFiles:
     manifest: bytes
     schema: str
 
-    def open(self) -> Features:
-        """Map it.
+    def open(self, copies: HostCopies) -> Features:
+        """Map it; on another machine than the trainer's, a copy of what is published.
 
         Raises:
-            Unavailable: Its files are gone: there is a newer one.
+            Unavailable: Its files are gone, as there is a newer one; or they are on the trainer's machine alone.
         """
         manifest = FeatureManifest.FromString(self.manifest)
+        table = manifest.table
         try:
-            snapshot = FeatureSnapshot.load(self.folder, manifest)
-        except CorruptArtifact as error:
-            raise Unavailable(
-                f"features of {manifest.table.location}: {error.message}; the job reads them again"
-            ) from error
+            if self.folder.is_dir():
+                snapshot = FeatureSnapshot.load(self.folder, manifest)
+            else:
+                published = copies.open(features_location(table.location, table.version), FeatureManifest)
+                snapshot = FeatureSnapshot.load(published.folder, published.manifest)
+        except (CorruptArtifact, ResourceNotFound) as error:
+            raise Unavailable(f"features of {table.location}: {error.message}; the job reads them again") from error
         return Features.of(snapshot, AvroSchema.parse(self.schema), offset=snapshot.position.offset)
 
 
@@ -104,7 +111,7 @@ class Setup:
     Attributes:
         store: Where artifacts are.
         artifact_location: Of the model.
-        cache: Local folder for a copy of the artifact, from a store that is not local.
+        cache: Local folder for a copy of the artifact, from a store that is not local; in that of the job.
         num_results: Results of a line at most.
         event_type: The only type of recent events that counts; None for all.
         event_rules: Recent events count that one of them takes; without rules all do.
@@ -222,7 +229,10 @@ class LineScorer:
     @classmethod
     def open(cls, setup: Setup) -> LineScorer:
         """Open what a setup names; errors of `ModelLoader.load`, and Unavailable where features are gone."""
-        model = ModelLoader(open_store(setup.store), cache=setup.cache, index="auto").load(setup.artifact_location)
+        store, cache = open_store(setup.store), setup.cache
+        if not cache.parent.is_dir():  # on another machine than the trainer's
+            cache = Path(gettempdir()) / f"tailorbird-batch-{os.getuid()}"
+        model = ModelLoader(store, cache=cache, index="auto").load(setup.artifact_location)
         model, random = setup.influence.on(model), LineRandom(setup.artifact_location)
         pipeline = Pipeline.make(
             model,
@@ -231,7 +241,8 @@ class LineScorer:
             exploration=setup.exploration,
             random=lambda: random.generator,
         )
-        features = {kind: files.open() for kind, files in setup.features.items()}
+        copies = HostCopies(store, cache)
+        features = {kind: files.open(copies) for kind, files in setup.features.items()}
         return cls(setup, model, pipeline, random, items=features.get("ITEMS"), users=features.get("USERS"))
 
     def output(self, line: Line, recent: Mapping[str, Sent]) -> dict[str, Any]:
