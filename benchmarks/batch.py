@@ -1,0 +1,221 @@
+"""Users per second of a batch inference job: `python -m benchmarks.batch`.
+
+A job of a planted artifact (see `benchmarks.planted`) answers a file of users, from its input to its published output,
+in a process of its own, as a trainer does it. In the same run the same vectors are multiplied and searched by two plain
+programs, in alternating rounds on as many processors:
+
+- `BLAS`: the product of blocks of users and all items, and the best of each row, in as many processes with one thread
+  of BLAS each; nothing is read, looked up or written. Twice: with the partition of NumPy, and with the search for the
+  best that Tailorbird has in machine code.
+- `implicit`: `recommend` of a model of matrix factorisation with these vectors, for all users at once, in as many
+  threads; nothing is read or written there either.
+
+Peak memory is that of the job's process and of those that answer for it: what is mapped counts for each in part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from benchmarks.planted import Planted, plant
+from benchmarks.products import RESULTS, run_blas, run_implicit
+from benchmarks.report import markdown_table, publish
+from common.compute.local import LocalCompute
+from common.files.locations import INPUT_PATH, OUTPUT_PATH
+from common.files.outputs import Outputs
+from common.settings import StoreSettings
+from common.storage.objects import open_store
+from protos.tailorbird.internal.v1.jobs_pb2 import BatchInferencePayload
+from trainer.batch.inference_handler import BatchInferenceJobHandler
+from trainer.batch.runner import BatchRunner
+from trainer.files.sources import Sources
+from trainer.worker import JobContext, NullJobContext
+from trainer.workspace import Workspace
+
+_JOB: Final = "batch job"
+_BLAS, _BLAS_COMPILED, _IMPLICIT = "BLAS, np.argpartition", "BLAS, compiled top-k", "implicit"
+_MIB: Final = 1 << 20
+_LOOK_SECONDS: Final = 0.1
+
+
+class NothingStreamed:
+    """A `trainer.flushing.Flusher` of a group to which nothing is streamed."""
+
+    def flush(self, location: str, context: JobContext) -> int:  # noqa: ARG002 -- the port's signature
+        """Return 0."""
+        return 0
+
+
+def run_job(folder: Path, planted: Planted, *, processes: int) -> dict[str, float]:
+    """Do the job in a process of its own; return what it and its processes took.
+
+    Returns:
+        Users per second from the input to the output, seconds, answered lines, and the peak of memory in MiB.
+    """
+    command = [
+        *(sys.executable, "-m", "benchmarks.batch", "--job", str(folder)),
+        *("--artifact", planted.location, "--processes", str(processes)),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, _memory_of(process.pid))
+            time.sleep(_LOOK_SECONDS)
+        assert process.stdout is not None
+        said = process.stdout.read()
+        if process.returncode:
+            raise SystemExit(f"the job ended with status {process.returncode}")
+    done: dict[str, float] = json.loads(said.splitlines()[-1])
+    return {**done, "peak_mib": peak // _MIB}
+
+
+def _memory_of(number: int) -> int:
+    """Return the bytes of a process and of its children; pages that several map count for each in part."""
+    total = 0
+    try:
+        process = psutil.Process(number)
+        for one in (process, *process.children(recursive=True)):
+            total += one.memory_full_info().pss
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return total
+    return total
+
+
+def do_job(folder: Path, artifact: str, *, processes: int) -> None:
+    """Do the job, and print what came of it as JSON."""
+    settings, buckets = StoreSettings(store_url=str(folder / "store")), folder / "s3"
+    runner = BatchRunner(
+        Sources(settings, buckets=buckets, roots=(), field=INPUT_PATH),
+        Outputs(settings, buckets=buckets, roots=(), field=OUTPUT_PATH),
+        Workspace(folder / "work"),
+        LocalCompute(processes),
+    )
+    handler = BatchInferenceJobHandler(
+        open_store(settings), runner, flusher=NothingStreamed(), store_settings=settings, history_events=200
+    )
+    payload = BatchInferencePayload(
+        artifact_location=artifact,
+        input_location="s3://batch/in/users.json",
+        output_location="s3://batch/out/",
+        num_results=RESULTS,
+    )
+    began = time.perf_counter()
+    result = handler.run(payload, NullJobContext())
+    seconds = time.perf_counter() - began
+    assert not result.failed_lines, "all users are answered"
+    figures = {
+        "users_per_second": result.answered_lines / seconds,
+        "seconds": seconds,
+        "answered_lines": result.answered_lines,
+    }
+    sys.stdout.write(json.dumps(figures) + "\n")
+
+
+def write_input(folder: Path, *, users: int, lines: int) -> None:
+    """Write a file of lines: users of the artifact one after the other, again and again."""
+    place = folder / "s3" / "batch" / "in"
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / "users.json").open("w") as file:
+        file.writelines(f'{{"userId":"user-{number % users:08d}"}}\n' for number in range(lines))
+
+
+def write_vectors(folder: Path, planted: Planted, *, lines: int) -> Path:
+    """Write the vectors of the items, and of the user of each line, for the plain programs; return their folder."""
+    store = StoreSettings(store_url=str(folder / "store"))
+    (artifact,) = {path.parent for path in Path(store.store_url, planted.location).rglob("item_vectors.npy")}
+    vectors = folder / "vectors"
+    vectors.mkdir(exist_ok=True)
+    users: NDArray[np.float32] = np.load(artifact / "user_vectors.npy", mmap_mode="r")
+    np.save(vectors / "items.npy", np.load(artifact / "item_vectors.npy"))
+    np.save(vectors / "users.npy", users[np.arange(lines) % len(users)])
+    return vectors
+
+
+def measure(folder: Path, *, items: int, users: int, lines: int, processes: int, rounds: int) -> dict[str, Any]:
+    """Measure all sides in alternating rounds; return users per second by side, and memory of the job."""
+    planted = plant(open_store(StoreSettings(store_url=str(folder / "store"))), n_items=items, n_users=users)
+    write_input(folder, users=users, lines=lines)
+    vectors = write_vectors(folder, planted, lines=lines)
+    jobs: list[dict[str, float]] = []
+
+    def job() -> float:
+        jobs.append(run_job(folder, planted, processes=processes))
+        return jobs[-1]["users_per_second"]
+
+    sides: Mapping[str, Callable[[], float]] = {
+        _JOB: job,
+        _BLAS: partial(run_blas, vectors, lines=lines, processes=processes, is_compiled=False),
+        _BLAS_COMPILED: partial(run_blas, vectors, lines=lines, processes=processes, is_compiled=True),
+        _IMPLICIT: partial(run_implicit, vectors, lines=lines, processes=processes),
+    }
+    done: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, run in sides.items():
+            done[name].append(round(run(), 1))
+    return {
+        "index": planted.chosen,
+        "users_per_second": {name: statistics.median(values) for name, values in done.items()},
+        "rounds": done,
+        "peak_mib": max(job["peak_mib"] for job in jobs),
+    }
+
+
+def main() -> None:
+    """Run and print; figures as JSON with `--output`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, default=60_000, help="of the catalogue")
+    parser.add_argument("--users", type=int, default=20_000, help="that the model knows")
+    parser.add_argument("--lines", type=int, default=40_000, help="users that the job is asked about")
+    parser.add_argument("--processes", type=int, default=2, help="that answer, and threads of the others")
+    parser.add_argument("--rounds", type=int, default=3, help="per side")
+    parser.add_argument("--many", type=int, default=0, help="users of one more job, whose memory is measured")
+    parser.add_argument("--folder", type=Path, help="where the artifact is kept for the next run")
+    parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
+    parser.add_argument("--job", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--artifact", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.job is not None:
+        do_job(arguments.job, arguments.artifact, processes=arguments.processes)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = arguments.folder or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        names = ("items", "users", "lines", "processes", "rounds")
+        figures = measure(folder, **{name: getattr(arguments, name) for name in names})
+        if arguments.many:
+            planted = plant(
+                open_store(StoreSettings(store_url=str(folder / "store"))),
+                n_items=arguments.items, n_users=arguments.users,
+            )  # fmt: skip
+            write_input(folder, users=arguments.users, lines=arguments.many)
+            figures["many"] = run_job(folder, planted, processes=arguments.processes)
+    rates = figures["users_per_second"]
+    rows = [(name, f"{rate:,.0f}", f"{rates[_JOB] / rate:.2f}") for name, rate in rates.items()]
+    if arguments.many:
+        many = figures["many"]
+        rows.append((f"{_JOB}, {arguments.many:,} users", f"{many['users_per_second']:,.0f}", ""))
+    peaks = {arguments.lines: figures["peak_mib"], **({arguments.many: many["peak_mib"]} if arguments.many else {})}
+    rows += [(f"{_JOB}, peak memory of {lines:,} users", f"{peak:,.0f} MiB", "") for lines, peak in peaks.items()]
+    publish(
+        {"settings": {name: getattr(arguments, name) for name in (*names, "many")}, **figures},
+        table=markdown_table(("side", "users/s", "batch job / side"), rows),
+        output=arguments.output,
+    )
+
+
+if __name__ == "__main__":
+    main()
