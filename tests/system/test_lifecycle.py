@@ -3,6 +3,7 @@
 One running system for all tests of the module; they build on each other and so run as one story, in one test.
 """
 
+import json
 import signal
 import time
 
@@ -102,6 +103,40 @@ def put_events_and_kill_the_log(system, journey, campaign, data):
     assert journey.recommend(campaign, "user-0003", count=10).items == after.items
 
 
+def answer_a_file(system, journey, campaign, version):
+    """See a batch job answer many users as the campaign does, of whom one has just sent events."""
+    personalize, users = journey.clients.personalize, [f"user-{number:04}" for number in range(1, 9)]
+    place = system.installation.buckets / "films" / "ask"
+    place.mkdir()
+    (place / "users.json").write_text("".join(json.dumps({"userId": user}) + "\n" for user in users))
+    arn = personalize.create_batch_inference_job(
+        jobName=journey.dataset_group_arn.rpartition("/")[2],
+        solutionVersionArn=version,
+        roleArn=ROLE_ARN,
+        jobInput={"s3DataSource": {"path": "s3://films/ask/"}},
+        jobOutput={"s3DataDestination": {"path": "s3://films/answers/"}},
+    )["batchInferenceJobArn"]
+    journey.wait(
+        "batch inference job",
+        lambda: personalize.describe_batch_inference_job(batchInferenceJobArn=arn)["batchInferenceJob"],
+    )
+    answers = system.installation.buckets / "films" / "answers"
+    assert sorted(path.name for path in answers.iterdir()) == ["_CHECK", "users.json.out"]
+    lines = [json.loads(line) for line in (answers / "users.json.out").read_text().splitlines()]
+    assert [line["input"]["userId"] for line in lines] == users
+    for user, line in zip(users, lines, strict=True):
+        served = journey.recommend(campaign, user, count=25)
+        output = dict(zip(line["output"]["recommendedItems"], line["output"]["scores"], strict=True))
+        assert len(output) == len(served.items) == 25
+        # What is explored, once in a thousand places, has no score; it is drawn by lot.
+        pairs = zip(output.items(), served.items, strict=True)
+        assert all(
+            (item, score) == (other, served.scores[other])
+            for (item, score), other in pairs
+            if score is not None and other in served.scores
+        )
+
+
 def delete_everything(system, journey, *, campaign, solution):
     """See that nothing in use can be deleted, then delete the whole group, until no file is left."""
     personalize = journey.clients.personalize
@@ -152,6 +187,9 @@ def test_whole_life(system, journey):
 
     # Events change the list at once, and reach the table once, whatever dies.
     put_events_and_kill_the_log(system, journey, campaign, data)
+
+    # A file of users is answered as the campaign answers each of them.
+    answer_a_file(system, journey, campaign, version)
 
     # A trainer that is killed in the middle of its work: the job is done again.
     running = personalize.create_solution_version(solutionArn=solution)["solutionVersionArn"]

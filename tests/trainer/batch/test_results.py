@@ -1,0 +1,76 @@
+"""Answers come in any order and make up files in the order of the lines."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import polars as pl
+import pytest
+
+from trainer.batch.inputs import PART_LINES, read_input
+from trainer.batch.lines import Answers, read_lines
+from trainer.batch.results import PartResult, Results
+from trainer.files.sources import SourceFile
+
+COLUMNS = {"recommendedItems": pl.List(pl.String()), "scores": pl.List(pl.Float64())}
+
+
+def answered(part):
+    """Answer a part: every third line has an error."""
+    answers = Answers()
+    for line in read_lines(part.data, first=part.first):
+        if line.number % 3 == 0:
+            answers.fail(line, f"`userId`: line {line.number}")
+        else:
+            answers.add(line, {"recommendedItems": [f"i{line.number}"], "scores": [0.5]})
+    return PartResult(answers.content(), answers.answered, answers.failed)
+
+
+@pytest.fixture
+def batch_input(tmp_path):
+    lines = "".join(f'{{"userId":"u{number}"}}\n' for number in range(2 * PART_LINES + 5))
+    (tmp_path / "a.json").write_text(lines)
+    (tmp_path / "b.json").write_text('{"userId":"last"}\n')
+    pl.DataFrame({"userId": [f"u{number}" for number in range(PART_LINES + 2)]}).write_parquet(tmp_path / "c.parquet")
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    names = ("a.json", "b.json", "c.parquet")
+    return read_input([SourceFile(name, tmp_path / name) for name in names], tmp_path / "in", location="s3://films/")
+
+
+def test_files_are_in_the_order_of_their_lines(batch_input, tmp_path):
+    places = list(range(len(batch_input)))
+    random.Random(3).shuffle(places)
+    with Results(batch_input, tmp_path / "out", output_columns=COLUMNS) as results:
+        for place in [*places, *places[:2]]:  # two parts were done twice
+            results.add(place, answered(batch_input[place]))
+        files = {}
+        for file in results.files():
+            if file.name.endswith(".parquet.out"):
+                files[file.name] = pl.read_parquet(file.path)
+            else:
+                files[file.name] = [json.loads(line) for line in file.path.read_text().splitlines()]
+            assert len(files[file.name]) == file.lines
+
+    assert list(files) == ["a.json.out", "b.json.out", "c.parquet.out"]
+    assert [line["input"]["userId"] for line in files["a.json.out"]] == [f"u{n}" for n in range(2 * PART_LINES + 5)]
+    assert files["a.json.out"][2] == {"input": {"userId": "u2"}, "output": None, "error": "`userId`: line 3"}
+    assert files["b.json.out"] == [
+        {"input": {"userId": "last"}, "output": {"recommendedItems": ["i1"], "scores": [0.5]}, "error": None}
+    ]
+    table = files["c.parquet.out"]
+    assert table["input"].struct.field("userId").to_list() == [f"u{n}" for n in range(PART_LINES + 2)]
+    assert table.row(2, named=True) == {"input": {"userId": "u2"}, "output": None, "error": "`userId`: line 3"}
+    assert table.row(3, named=True)["output"] == {"recommendedItems": ["i4"], "scores": [0.5]}
+    assert (results.answered, results.failed) == (1005 - 335 + 1 + 502 - 167, 335 + 167)
+
+
+def test_lines_that_are_no_json_are_shown_as_they_are():
+    answers = Answers()
+    for line in read_lines(b'{"userId": \xff', first=1):
+        answers.fail(line, line.problem)
+
+    (answer,) = [json.loads(text) for text in answers.content().splitlines()]
+    assert answer["input"] == '{"userId": \ufffd'
+    assert (answer["output"], answers.failed) == (None, 1)
