@@ -212,6 +212,10 @@ QUALITY = {
 }
 DATA = {
     "benchmarks.compaction": (None, ("--files", "6", "--rows", "10")),
+    "benchmarks.compute": (
+        None,
+        ("--ways", "loop", "local", "--parts", "2", "--users", "5", "--items", "50", "--empty-parts", "2"),
+    ),
     "benchmarks.control_plane": (None, ("--rounds", "1", "--calls", "8", "--clients", "1", "2")),
     "benchmarks.event_to_effect": (None, ("--events", "2", "--epochs", "1")),
     "benchmarks.events": (

@@ -15,6 +15,7 @@ PARTS = {
     "benchmarks.load.clients",
     "benchmarks.put_clients",
     "benchmarks.quality.rectools_sasrec",
+    "benchmarks.ray_nodes",
     "benchmarks.untold_runtime",
 }
 

@@ -1,0 +1,113 @@
+"""What it costs to divide work: `python -m benchmarks.compute`.
+
+The same parts by a plain loop of one process, by processes of this machine, and by a Ray cluster of two nodes with one
+processor each on this machine. Every process computes with one thread.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.compute_parts import nothing, score
+from benchmarks.ray_cluster import ray_cluster
+from benchmarks.report import markdown_table, publish
+from common.compute import Compute
+from common.compute.local import LocalCompute
+from common.compute.ray_cluster import RayCompute
+
+_WORKERS: Final = 2
+
+
+class PlainLoop:
+    """A `Compute` that does one part after the other, here."""
+
+    def run(
+        self, task: Callable[[Any], Any], parts: Sequence[Any], *, check: Callable[[], object]
+    ) -> Iterator[tuple[int, Any]]:
+        """Do all parts."""
+        for place, part in enumerate(parts):
+            check()
+            yield place, task(part)
+
+
+@contextmanager
+def _on_ray() -> Iterator[Compute]:
+    with ray_cluster(_WORKERS) as cluster:
+        yield RayCompute(cluster.address)
+
+
+_WAYS: Final[Mapping[str, Callable[[], AbstractContextManager[Compute]]]] = {
+    "loop": lambda: nullcontext(PlainLoop()),
+    "local": lambda: nullcontext(LocalCompute(_WORKERS)),
+    "ray": _on_ray,
+}
+
+
+def measure(compute: Compute, arguments: argparse.Namespace) -> dict[str, float]:
+    """Return the figures of one way."""
+    seconds = partial(_seconds, compute)
+    scored = [(arguments.items, arguments.users, seed) for seed in range(arguments.parts)]
+    empty = [bytes(arguments.bytes)] * arguments.empty_parts
+    # The processes of a cluster are kept for the next run of a driver only while they are young: each run pays itself.
+    return {
+        "seconds": seconds(score, scored),
+        "one part": seconds(score, scored[:1]),
+        "empty parts": seconds(nothing, empty),
+        "one empty part": seconds(nothing, empty[:1]),
+    }
+
+
+def _seconds(compute: Compute, task: Callable[[Any], Any], parts: Sequence[Any]) -> float:
+    began = time.perf_counter()
+    places = {place for place, _ in compute.run(task, parts, check=lambda: None)}
+    assert places == set(range(len(parts)))
+    return round(time.perf_counter() - began, 3)
+
+
+def main() -> None:
+    """Run and print; figures as JSON with `--output`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ways", nargs="+", choices=_WAYS, default=list(_WAYS), help="what is measured")
+    parser.add_argument("--parts", type=int, default=200, help="that score users")
+    parser.add_argument("--users", type=int, default=500, help="of a part")
+    parser.add_argument("--items", type=int, default=60_000, help="that each user is scored for")
+    parser.add_argument("--empty-parts", type=int, default=2000, help="that cost nothing but their way")
+    parser.add_argument("--bytes", type=int, default=100_000, help="of an empty part, and of its result")
+    parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
+    arguments = parser.parse_args()
+    figures = {}
+    for way in arguments.ways:
+        with _WAYS[way]() as compute:
+            figures[way] = measure(compute, arguments)
+    rows = [
+        (
+            way,
+            f"{item['seconds']:.1f}",
+            f"{arguments.parts * arguments.users / item['seconds']:,.0f}",
+            f"{item['one empty part']:.2f}",
+            f"{(item['empty parts'] - item['one empty part']) / max(1, arguments.empty_parts - 1) * 1e3:.2f}",
+        )
+        for way, item in figures.items()
+    ]
+    header = (
+        "way",
+        "seconds of all parts",
+        "users per second",
+        "seconds of a run with one empty part",
+        "ms of a part more",
+    )
+    publish({"figures": figures}, table=markdown_table(header, rows), output=arguments.output)
+
+
+if __name__ == "__main__":
+    main()
