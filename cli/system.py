@@ -1,8 +1,8 @@
 """The five processes of one machine: their addresses and their environment variables.
 
 A process gets its own token, the public key, the addresses of the processes it calls and its own settings, and nothing
-else: no process sees the private key or secrets of the shell, and only the trainer and the events service, which
-read and write files of users, those of an S3-compatible service.
+else: no process sees the private key or secrets of the shell. Those of an S3-compatible service are for the trainer and
+the events service, which read and write files of users, and where the shared store is there, for the runtime as well.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -36,6 +37,7 @@ __all__ = [
     "inherited_environment",
     "process_specs",
     "stop_seconds",
+    "store_url",
 ]
 
 DEFAULT_PORT_BASE: Final = 7400
@@ -58,14 +60,16 @@ _INHERITED: Final = frozenset(
 )
 _INHERITED_PREFIXES: Final = (
     "LC_", "PYTHON", "SSL_CERT_", "JAX_", "XLA_", "CUDA_", "NVIDIA_", "OMP_", "OPENBLAS_", "MKL_",
-    "POLARS_", "GRPC_", "NUMBA_",
+    "POLARS_", "GRPC_", "NUMBA_", "RAY_",
 )  # fmt: skip
-#: Settings of an S3-compatible service: the store of `up` is a folder, so only files of users need it.
+#: Settings of an S3-compatible service.
 _S3_PREFIX: Final = "TAILORBIRD_S3_"
 #: An address of one process, which five cannot share.
 _METRICS: Final = "TAILORBIRD_METRICS_LISTEN"
-#: Processes that read or write files of users.
-_USES_S3: Final = frozenset({"events_service", "trainer"})
+_STORE: Final = "TAILORBIRD_STORE_URL"
+#: Processes that read or write files of users, and those that open the shared store.
+_USES_FILES: Final = frozenset({"events_service", "trainer"})
+_USES_STORE: Final = frozenset({"events_service", "runtime_service", "trainer"})
 #: By this variable the shell says that its other variables of AWS are meant for files of jobs. Without it they may be
 #: for anything, a gateway of Tailorbird among it.
 _AWS_S3: Final = "AWS_ENDPOINT_URL_S3"
@@ -143,7 +147,7 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
     shared = {
         "TAILORBIRD_PUBLIC_KEY_FILE": str(absolute.keys.public_key),
         "TAILORBIRD_LOG_FORM": "json",
-        "TAILORBIRD_STORE_URL": str(absolute.store),
+        _STORE: store_url(installation, environ),
         "TAILORBIRD_CONTROL_PLANE": ports.address("control_plane"),
         "TAILORBIRD_EVENTS_SERVICE": ports.address("events_service"),
         "TAILORBIRD_RUNTIME_SERVICE": ports.address("runtime_service"),
@@ -199,6 +203,12 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
     return specs
 
 
+def store_url(installation: Installation, environ: Mapping[str, str]) -> str:
+    """Return where the shared store is: what the environment says, else the folder of the data directory."""
+    url = environ.get(_STORE) or str(installation.store)
+    return url if "://" in url else str(Path(url).resolve())
+
+
 def stop_seconds(environment: Mapping[str, str]) -> float:
     """Return how long a process with these variables may take to stop, before it is killed.
 
@@ -217,12 +227,13 @@ def stop_seconds(environment: Mapping[str, str]) -> float:
 
 def inherited_environment(environ: Mapping[str, str], process: str) -> dict[str, str]:
     """Return the variables of an environment that a process gets: those that any program needs, and its settings."""
+    uses_s3 = process in (_USES_STORE if environ.get(_STORE, "").startswith("s3://") else _USES_FILES)
     settings = {
         name
         for name in _settings_by_process()[process]
-        if name != _METRICS and (process in _USES_S3 or not name.startswith(_S3_PREFIX))
+        if name != _METRICS and (uses_s3 or not name.startswith(_S3_PREFIX))
     }
-    if process in _USES_S3 and environ.get(_AWS_S3):
+    if uses_s3 and environ.get(_AWS_S3):
         settings |= AWS_VARIABLES
     return {
         name: value

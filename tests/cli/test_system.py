@@ -55,6 +55,23 @@ def test_only_processes_with_files_of_users_get_the_secret_of_an_object_store(en
     assert with_secret == ["events_service", "trainer"]
 
 
+def test_a_store_that_is_elsewhere_is_for_all_that_open_one_with_its_secret(tmp_path):
+    environ = {"TAILORBIRD_STORE_URL": "s3://bucket/store", "TAILORBIRD_S3_SECRET_ACCESS_KEY": "of-the-store"}
+    specs = process_specs(Installation(tmp_path), Ports(20_000), environ=environ)
+    given = {spec.name: {value for value in spec.environment.values() if value in environ.values()} for spec in specs}
+    for process in ("events_service", "runtime_service", "trainer"):
+        assert given.pop(process) == set(environ.values())
+    assert set().union(*given.values()) == set()
+
+
+@pytest.mark.parametrize(("environ", "folder"), [({}, "data/store"), ({"TAILORBIRD_STORE_URL": "shared"}, "shared")])
+def test_a_store_that_is_a_folder_is_named_from_the_root(tmp_path, monkeypatch, environ, folder):
+    monkeypatch.chdir(tmp_path)
+    specs = process_specs(Installation(Path("data")), Ports(20_000), environ=environ)
+    named = {spec.environment.get("TAILORBIRD_STORE_URL") for spec in specs}
+    assert named == {None, str(tmp_path / folder)}
+
+
 def test_a_setting_is_passed_to_the_processes_that_have_it(environments):
     assert [name for name, item in environments.items() if "TAILORBIRD_WORKERS" in item] == ["runtime_service"]
     assert [name for name, environment in environments.items() if "of-nobody" in str(environment)] == []
