@@ -67,21 +67,38 @@ def upload(s3, data, folder):
     return {kind: f"s3://films/{file.name}" for kind, file in files.items()}
 
 
-def exported_lines(s3, journey):
+def exported_lines(s3, journey, name):
     """Export the interactions; return the lines of the files below their header."""
     personalize = journey.clients.personalize
     arn = personalize.create_dataset_export_job(
-        jobName="all",
+        jobName=name,
         datasetArn=journey.datasets["Interactions"],
         ingestionMode="ALL",
         roleArn=ROLE_ARN,
         jobOutput={"s3DataDestination": {"path": "s3://results/exports/"}},
     )["datasetExportJobArn"]
     journey.wait("export", lambda: personalize.describe_dataset_export_job(datasetExportJobArn=arn)["datasetExportJob"])
-    keys = [key for key in s3.keys("results") if key.startswith("exports/all/")]
-    assert "exports/all/_manifest.json" in keys
+    keys = [key for key in s3.keys("results") if key.startswith(f"exports/{name}/")]
+    assert f"exports/{name}/_manifest.json" in keys
     files = [s3.client().get_object(Bucket="results", Key=key)["Body"].read() for key in keys if key.endswith(".csv")]
     return [line for file in files for line in file.decode().splitlines()[1:]]
+
+
+def delete_user(s3, journey):
+    """Delete the data of the user, and wait until they are gone."""
+    s3.client().put_object(Bucket="films", Key="gone/users.csv", Body=f"USER_ID\n{USER}\n".encode())
+    personalize = journey.clients.personalize
+    arn = personalize.create_data_deletion_job(
+        jobName="gone",
+        datasetGroupArn=journey.dataset_group_arn,
+        dataSource={"dataLocation": "s3://films/gone/"},
+        roleArn=ROLE_ARN,
+    )["dataDeletionJobArn"]
+
+    def status():
+        return personalize.describe_data_deletion_job(dataDeletionJobArn=arn)["dataDeletionJob"]["status"]
+
+    wait_until(lambda: status() == "COMPLETED", seconds=60, every=0.2)
 
 
 def test_two_runtimes_serve_from_s3_what_was_imported_trained_and_put(s3, environ, tmp_path):
@@ -125,12 +142,17 @@ def test_two_runtimes_serve_from_s3_what_was_imported_trained_and_put(s3, enviro
         journey.put_events(journey.create_event_tracker(), USER, [clicked], event_type="click")
         wait_until(lambda: listed() == {frozenset(of_genre - {clicked})}, seconds=60, every=0.2)
 
-        lines = exported_lines(s3, journey)
+        lines = exported_lines(s3, journey, "before")
         assert len(lines) == len(data.interactions) + 1
         assert any(line.startswith(f"{USER},{clicked},") and "click" in line for line in lines)
+        delete_user(s3, journey)
+        of_others = [line for line in lines if not line.startswith(f"{USER},")]
+        assert sorted(exported_lines(s3, journey, "after")) == sorted(of_others)
 
-    # Nothing of it is on a disk that another machine would need.
-    stored = s3.keys("results")
-    assert any("/artifacts/" in key for key in stored)
-    assert any("_delta_log" in key for key in stored)
-    assert list((tmp_path / "system" / "store").rglob("*")) == []
+        # All of it is in S3, and goes from there with the group.
+        stored = [key for key in s3.keys("results") if key.startswith("store/")]
+        assert {key.split("/")[1] for key in stored} >= {"artifacts", "datasets"}
+        assert list((tmp_path / "system" / "store").rglob("*")) == []
+        personalize.delete_filter(filterArn=filter_arn)
+        journey.delete_group(journey.dataset_group_arn)
+        wait_until(lambda: not any(key.startswith("store/") for key in s3.keys("results")), seconds=60, every=0.2)
