@@ -1,6 +1,6 @@
 """The process that makes a Ray cluster for `ray_cluster`: `python -m benchmarks.ray_nodes`.
 
-It does what the lines of its standard input say, each an action and its argument as JSON, answers each by a line, and
+It does what the lines of its standard input say, each an action and its argument as JSON, replies each by a line, and
 takes the cluster down when its input ends.
 """
 
@@ -32,22 +32,22 @@ _HEALTH: Final = {
 
 def main() -> None:
     """Make a cluster whose head does no work, and change it as is asked."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # where Ray's own lines do no harm
     head = {"num_cpus": 0, "include_dashboard": False, "_system_config": _HEALTH, **_NODE}
     cluster: Any = Cluster(initialize_head=True, head_node_args=head)
     nodes: dict[int, Any] = {}
-    answers.write(json.dumps(cluster.address) + "\n")
+    replies.write(json.dumps(cluster.address) + "\n")
     for line in sys.stdin:
         action, argument = json.loads(line)
         if action == "add":
             node = cluster.add_node(num_cpus=1, **_NODE)
             [raylet] = [process.process.pid for process in node.all_processes["raylet"]]
             nodes[raylet] = node
-            answers.write(json.dumps(raylet) + "\n")
+            replies.write(json.dumps(raylet) + "\n")
         else:
             cluster.remove_node(nodes.pop(argument), allow_graceful=False)
-            answers.write("null\n")
+            replies.write("null\n")
     cluster.shutdown()
 
 

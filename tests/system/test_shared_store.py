@@ -132,8 +132,8 @@ def test_two_runtimes_serve_from_s3_what_was_imported_trained_and_put(s3, enviro
 
         def listed():
             """Return what each runtime recommends, several times, so that each worker answers."""
-            answers = [stub.GetRecommendations(request, wait_for_ready=True) for stub in stubs for _ in range(4)]
-            return {frozenset(item.item_id for item in answer.item_list) for answer in answers}
+            responses = [stub.GetRecommendations(request, wait_for_ready=True) for stub in stubs for _ in range(4)]
+            return {frozenset(item.item_id for item in answer.item_list) for answer in responses}
 
         of_genre = {item for item, film in data.items.items() if genre in film.genres and data.popularity[item]}
         wait_until(lambda: listed() == {frozenset(of_genre)}, seconds=60, every=0.2)

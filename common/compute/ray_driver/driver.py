@@ -39,7 +39,7 @@ def main(descriptor: int, address: str, *, processors: float) -> None:
     configure_logging("compute")
     with Connection(descriptor) as connection, suppress(EOFError, BrokenPipeError):
         try:
-            _reach(address)
+            _require_listener(address)
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, namespace="tailorbird")
         except (RayError, OSError, RuntimeError, ValueError) as error:
             connection.send((NO_CLUSTER, f"{type(error).__name__}: {error}"))
@@ -48,7 +48,7 @@ def main(descriptor: int, address: str, *, processors: float) -> None:
         ray.shutdown()
 
 
-def _reach(address: str) -> None:
+def _require_listener(address: str) -> None:
     """Return if something listens there; Ray itself would try for minutes.
 
     Raises:
