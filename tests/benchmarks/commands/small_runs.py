@@ -211,6 +211,10 @@ QUALITY = {
     ),
 }
 DATA = {
+    "benchmarks.batch": (
+        None,
+        ("--items", "400", "--users", "200", "--lines", "600", "--rounds", "1", "--processes", "1", "--many", "700"),
+    ),
     "benchmarks.compaction": (None, ("--files", "6", "--rows", "10")),
     "benchmarks.compute": (
         None,
