@@ -30,7 +30,7 @@ from recipes.components.exploration import ExplorationSettings
 from recipes.spec import RecipeKind, RecipeSpec
 from trainer.batch.inputs import LinePart
 from trainer.batch.lines import read_lines
-from trainer.batch.recent import RecentEvents, read_recent_events
+from trainer.batch.recent_events import RecentEvents, read_recent_events
 from trainer.batch.runner import BatchFiles, BatchRunner, Work
 from trainer.batch.scoring import Enricher, FeatureFiles, Question, Setup, answer
 from trainer.flushing import Flusher

@@ -40,7 +40,7 @@ from recipes.ports import EncodesNewItems
 from recipes.spec import RecipeKind
 from trainer.batch.lines import Answers, Line, read_lines, text_member
 from trainer.batch.randomness import LineRandom
-from trainer.batch.recent import Sent, TableHistory
+from trainer.batch.recent_events import Sent, TableHistory
 from trainer.batch.results import PartResult
 
 __all__ = ["MAX_LISTED", "Enrich", "Enricher", "FeatureFiles", "LineScorer", "Question", "Setup", "answer"]
@@ -180,18 +180,18 @@ def answer(question: Question) -> PartResult:
     if not _opened or _opened[0].setup != question.setup:
         _opened[:] = []  # first, as both need not fit into memory
         _opened.append(LineScorer.open(question.setup))
-    scorer, answers = _opened[0], Answers()
+    scorer, gathered = _opened[0], Answers()
     for line in read_lines(question.data, first=question.first):
         if line.members is None:
-            answers.fail(line, line.problem)
+            gathered.fail(line, line.problem)
             continue
         try:
             output = scorer.output(line, question.recent)
         except InvalidInput as error:
-            answers.fail(line, error.message)
+            gathered.fail(line, error.message)
         else:
-            answers.add(line, output)
-    return PartResult(answers.content(), answers.answered, answers.failed)
+            gathered.add(line, output)
+    return PartResult(gathered.content(), gathered.answered, gathered.failed)
 
 
 class LineScorer:
