@@ -96,6 +96,7 @@ class Pipeline:
         random: Of the places of promoted items.
         needs_user: Whether requests must name a user.
         needs_item: Whether requests must name an item.
+        needs_list: Whether requests must list the items that are ranked.
         answer_counts: Counts what was answered.
     """
 
@@ -106,6 +107,7 @@ class Pipeline:
     random: np.random.Generator = field(default_factory=np.random.default_rng, repr=False)
     needs_user: bool = False
     needs_item: bool = False
+    needs_list: bool = False
     answer_counts: AnswerCounts = field(default_factory=AnswerCounts)
 
     @classmethod
@@ -140,6 +142,7 @@ class Pipeline:
             random(),
             needs_user=model.recipe.kind.is_personalized,
             needs_item=start_from_item in stages,
+            needs_list=model.recipe.kind is RecipeKind.PERSONALIZED_RANKING,
         )
 
     def with_events(self, *, event_type: str | None, event_rules: Sequence[EventRule]) -> Pipeline:

@@ -27,7 +27,6 @@ from protos.tailorbird.control.v1.batch_inference_job_pb2 import BatchInferenceJ
 from protos.tailorbird.internal.v1 import jobs_pb2
 from recipes.catalog import get_recipe
 from recipes.components.exploration import ExplorationSettings
-from recipes.spec import RecipeKind, RecipeSpec
 from trainer.batch.inputs import LinePart
 from trainer.batch.lines import read_lines
 from trainer.batch.recent_events import RecentEvents, read_recent_events
@@ -46,7 +45,6 @@ OUTPUT_COLUMNS: Final[Mapping[str, pl.DataType]] = {
     "recommendedItems": pl.List(pl.String()),
     "scores": pl.List(pl.Float64()),
 }
-_RELATES: Final = (RecipeKind.RELATED_ITEMS, RecipeKind.SIMILAR_CONTENT)
 
 
 class BatchInferenceJobHandler:
@@ -128,7 +126,7 @@ class BatchInferenceJobHandler:
             window=self._window,
             enricher=_enricher(payload),
         )
-        _check_filter(setup, recipe)
+        _check_filter(setup)
         columns = {**OUTPUT_COLUMNS, **({} if setup.enricher is None else setup.enricher.columns)}
         if not recipe.returns_scores:
             del columns["scores"]
@@ -184,18 +182,12 @@ def _event_rules(payload: jobs_pb2.BatchInferencePayload) -> Iterable[EventRule]
         yield EventRule(rule.event_type or None, rule.least_value if rule.HasField("least_value") else None)
 
 
-def _check_filter(setup: Setup, recipe: RecipeSpec) -> None:
-    """Check that the filter of a job fits its recipe.
+def _check_filter(setup: Setup) -> None:
+    """Check that the filter of a job still means something, before any line is answered.
 
     Raises:
-        InvalidInput: The schemas no longer fit it, or it needs an item that the lines of this recipe do not name.
+        InvalidInput: The schemas no longer fit it, or it is none of items.
     """
     definition = setup.filter()
-    if definition is None:
-        return
-    if definition.target is not Target.ITEM:
+    if definition is not None and definition.target is not Target.ITEM:
         raise invalid("filterArn", got=f"a filter of {definition.target}s", want="a filter of items")
-    if definition.needs_item and recipe.kind not in _RELATES:
-        raise invalid(
-            "filterArn", got=definition.text, want="a filter without CurrentItem: the job's recipe relates no items"
-        )

@@ -37,7 +37,6 @@ from inference.used_items import EventWindow, used_items
 from protos.tailorbird.storage.v1.feature_manifest_pb2 import FeatureManifest
 from recipes.components.exploration import ExplorationSettings
 from recipes.ports import EncodesNewItems
-from recipes.spec import RecipeKind
 from trainer.batch.lines import Answers, Line, read_lines, text_member
 from trainer.batch.randomness import LineRandom
 from trainer.batch.recent_events import Sent, TableHistory
@@ -222,9 +221,11 @@ class LineScorer:
         self._random = random
         self._users = users
         self._filter = setup.filter()
+        if self._filter is not None and self._filter.needs_item and not pipeline.needs_item:
+            want = "a filter without CurrentItem: the job's recipe relates no items"
+            raise invalid("filterArn", got=self._filter.text, want=want)
         self._table = _bound(model, pipeline, items, is_filtered=self._filter is not None)
         self._enrich = None if setup.enricher is None else setup.enricher.open(items)
-        self._is_ranking = model.recipe.kind is RecipeKind.PERSONALIZED_RANKING
 
     @classmethod
     def open(cls, setup: Setup) -> LineScorer:
@@ -271,7 +272,7 @@ class LineScorer:
             request.user_id = text_member(members, "userId", meaning="the id of a user")
         if (sent := recent.get(request.user_id)) is not None:
             request.recent = TableHistory.of(sent, model.watermark)
-        if self._is_ranking:
+        if pipeline.needs_list:
             listed = ItemList.of_ids(_listed(members), model.items, new=model.new_items.described_index)
             request.limit, request.candidates = len(listed.listed) + len(listed.unknown_ids), listed
         if (passing := self._passing(members, request)) is not None:
