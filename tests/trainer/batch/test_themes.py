@@ -59,7 +59,7 @@ def test_lists_get_themes_and_items_their_relevance(described):
 
     described.run("artifacts/related", num_results=8, **THEMES)
 
-    space, unknown, jazz = described.answers()
+    space, unknown, jazz = described.output_lines()
     assert "space station" in space["output"]["theme"].casefold()
     assert "jazz band" in jazz["output"]["theme"].casefold()
     assert unknown["output"] is None
@@ -70,7 +70,7 @@ def test_lists_get_themes_and_items_their_relevance(described):
         assert min(output["itemsThemeRelevanceScores"]) > 0.3
 
     described.run("artifacts/related", num_results=8, output="s3://films/plain/", tables=[TABLE])
-    plain = described.answers("plain/lines.json.out")
+    plain = described.output_lines("plain/lines.json.out")
     assert plain[0]["output"] == {"recommendedItems": space["output"]["recommendedItems"]}
 
 
@@ -97,7 +97,7 @@ def test_a_language_model_may_be_plugged_in(described):
 
     handler.run(payload, NullJobContext())
 
-    (answer,) = described.answers()
+    (answer,) = described.output_lines()
     first = answer["output"]["recommendedItems"][0].removeprefix("item-")
     assert answer["output"]["theme"] == f"Seen Film of {first} of {N_ITEMS}?"
 
