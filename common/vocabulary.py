@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from common.arrays import create_array, map_array
@@ -20,8 +21,11 @@ from common.errors import CorruptArtifact, invalid
 __all__ = ["Vocabulary"]
 
 _PARTS = ("bytes", "offsets", "hashes", "order")
-#: Ids whose bytes are compared at a time.
+#: Ids whose bytes are compared at a time, and written at a time.
 _COMPARED = 1 << 16
+_WRITTEN = 1 << 14
+#: Signs of JSON; what comes before the blank is escaped.
+_QUOTE, _BACKSLASH, _COMMA, _FIRST_PLAIN = ord('"'), ord("\\"), ord(","), ord(" ")
 
 
 class Vocabulary:
@@ -132,6 +136,14 @@ class Vocabulary:
         """Return the ids at many indexes; raises as `id` does."""
         return [self.id(int(index)) for index in indexes]
 
+    def json(self, indexes: NDArray[np.int32]) -> bytes:
+        """Return the ids at many indexes, each in the range, as a JSON list in UTF-8.
+
+        Some are written at a time, so that beside the list memory is bounded.
+        """
+        parts = [self._json(indexes[begin : begin + _WRITTEN]) for begin in range(0, len(indexes), _WRITTEN)]
+        return b"[" + b",".join(parts) + b"]"
+
     def keys(self) -> NDArray[np.uint64]:
         """Return the hash of each id: uint64 [n], by index. It depends on nothing but the id."""
         keys = np.empty(len(self), np.uint64)
@@ -188,6 +200,21 @@ class Vocabulary:
         if not len(offsets) == len(hashes) + 1 == len(order) + 1 or int(offsets[-1]) != len(text):
             raise CorruptArtifact(f"vocabulary `{name}`: got files of different vocabularies, want one's")
         return cls(text, offsets=offsets, hashes=hashes, order=order)
+
+    def _json(self, indexes: NDArray[np.int32]) -> bytes:
+        """Return ids, at least one, as the inside of a JSON list: `"a","b"`."""
+        begins = self._offsets[indexes]
+        lengths = self._offsets[indexes + 1] - begins
+        ends = np.cumsum(lengths + 3)  # two quotes and a comma
+        firsts = ends - lengths - 2
+        within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        text = self._text[np.repeat(begins, lengths) + within]
+        if ((text < _FIRST_PLAIN) | (text == _QUOTE) | (text == _BACKSLASH)).any():
+            return orjson.dumps(self.ids(indexes.tolist()))[1:-1]
+        written = np.full(int(ends[-1]), _QUOTE, np.uint8)
+        written[np.repeat(firsts, lengths) + within] = text
+        written[ends - 1] = _COMMA
+        return written[:-1].tobytes()
 
     def _equal(
         self, indexes: NDArray[np.int32], vocabulary: Vocabulary, others: NDArray[np.int64]

@@ -1,6 +1,7 @@
 """The vocabulary maps like a dictionary, from memory and from mapped files."""
 
 import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -23,6 +24,20 @@ def test_maps_like_a_dictionary(names, lookups):
     assert [made.index(name) for name in lookups + names] == [expected.get(name) for name in lookups + names]
     assert made.indexes(lookups).tolist() == [expected.get(name, -1) for name in lookups]
     assert made.ids(range(len(names))) == names
+
+
+@given(names=ids, chosen=st.lists(st.integers(0, 1000)))
+def test_writes_ids_as_json(names, chosen):
+    made = Vocabulary.build(names)
+    indexes = np.array([place % len(names) for place in chosen if names], np.int32)
+
+    assert json.loads(made.json(indexes)) == [names[index] for index in indexes]
+
+
+def test_writes_many_ids_as_json_whether_or_not_some_are_escaped():
+    names = [f'n"{number}' if number % 20_000 == 0 else f"ñ{number}" for number in range(70_000)]
+
+    assert json.loads(Vocabulary.build(names).json(np.arange(70_000, dtype=np.int32))) == names
 
 
 def test_keys_depend_on_the_id_alone():

@@ -21,7 +21,6 @@ from common.filters import MAX_LENGTH
 from common.host_copies import HostCopies
 from common.settings import StoreSettings
 from common.storage.objects import open_store
-from common.vocabulary import Vocabulary
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.catalog import get_recipe
 from recipes.data.histories import ItemIndexes
@@ -37,8 +36,6 @@ if TYPE_CHECKING:  # the registry imports it where a model is opened, with Numba
 __all__ = ["PassingUsers", "SegmentModel", "SegmentPart", "answer", "open_segments", "values_key"]
 
 _OPERATION: Final = "CreateBatchSegmentJob"
-#: Users whose ids are written at a time.
-_IDS_AT_ONCE: Final = 50_000
 _MEANINGS: Final = {"itemId": "the id of an item", "itemAttributes": "an attribute expression"}
 
 #: By values of a filter's parameters, see `values_key`: who passes, a serialized bitmap, or why the values are wrong.
@@ -122,7 +119,7 @@ def answer(part: SegmentPart) -> PartResult:
     ranked = segments.rank([query.items for query in answerable], part.size, allowed=masks)
     for query in queries:
         if isinstance(query, _Query):
-            ids = orjson.Fragment(_json_ids(segments.users, next(ranked)))
+            ids = orjson.Fragment(segments.users.json(next(ranked)))
             gathered.add(query.line, {"usersList": ids, "recommendedUsers": ids})
         else:
             gathered.fail(*query)
@@ -176,12 +173,3 @@ class _Masks(Sequence[NDArray[np.bool_] | None]):
             mask[np.frombuffer(FrozenBitMap.deserialize(allowed).to_array(), np.uint32)] = True
             self._last = allowed, mask
         return self._last[1]
-
-
-def _json_ids(users: Vocabulary, chosen: NDArray[np.int32]) -> bytes:
-    """Return ids as a JSON list; texts of the ids are made for some at a time."""
-    parts = [
-        orjson.dumps(users.ids(chosen[begin : begin + _IDS_AT_ONCE].tolist()))[1:-1]
-        for begin in range(0, len(chosen), _IDS_AT_ONCE)
-    ]
-    return b"[" + b",".join(parts) + b"]"
