@@ -79,7 +79,12 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
     outputs = settings.outputs(OUTPUT_PATH)
     calls = SealingCalls(events_service)
     flusher = RemoteFlusher(calls)
-    options = TrainingOptions(seed=settings.seed, recall_floor=settings.recall_floor, index_trees=settings.index_trees)
+    options = TrainingOptions(
+        seed=settings.seed,
+        recall_floor=settings.recall_floor,
+        index_trees=settings.index_trees,
+        checkpoint_seconds=settings.checkpoint_seconds,
+    )
     trainings = TrainingJobHandler(
         store,
         workspace,

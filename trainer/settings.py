@@ -56,6 +56,12 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
     heartbeat_seconds: float = Field(
         2.0, gt=0, description="How often a running job's lease is renewed; a request to stop arrives as late."
     )
+    checkpoint_seconds: float = Field(
+        30.0,
+        ge=0,
+        description="Least time between two checkpoints of a training, which are taken at ends of epochs: as much, or "
+        "an epoch, is lost when it is killed. 0 keeps the state after every epoch.",
+    )
     recall_floor: float = Field(
         0.98, gt=0, le=1, description="Recall of the first 25 results that an approximate index has to reach."
     )
