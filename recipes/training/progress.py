@@ -50,12 +50,20 @@ class EpochProgress:
         self._epoch = epoch
         self._last = self._clock()
 
-    def report(self, share: float, *, metrics: Mapping[str, float] = MappingProxyType({})) -> None:
-        """Report that a share of the epoch, 0 to 1, is done; at its end with what was measured."""
+    def report(
+        self, share: float, *, metrics: Mapping[str, float] = MappingProxyType({}), doing: str | None = None
+    ) -> None:
+        """Report that a share of the epoch, 0 to 1, is done; at its end with what was measured.
+
+        Args:
+            share: Of the epoch.
+            metrics: What was measured, by name.
+            doing: What comes next within the epoch, where it is not learning.
+        """
         done = (self._epoch - 1 + share) / self._epochs
         self._progress(
             fraction=self._begin + (self._end - self._begin) * done,
-            stage=self._stage.format(epoch=self._epoch),
+            stage=self._stage.format(epoch=self._epoch) + ("" if doing is None else f": {doing}"),
             metrics=metrics,
         )
 

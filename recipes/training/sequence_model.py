@@ -27,9 +27,8 @@ from recipes.components.score_fusion.score import ScoreFusion
 from recipes.components.sequence_scorer import SequenceScorer
 from recipes.components.sequential_rules import RuleShape, SequentialRules, learn_shape
 from recipes.components.user_features import UserFeatureTable, encode_users, first_gates, learn_user_codes
-from recipes.data.counts import count_successors
+from recipes.data.counts import cooccurrence_directions, total_cooccurrence
 from recipes.data.histories import FloatArray, Histories
-from recipes.data.sparse import leading_eigenvectors
 from recipes.data.training_data import TrainingData
 from recipes.ports import FitProgress
 from recipes.training.batching import SideFeatures, choose_shapes
@@ -176,11 +175,12 @@ def fit_sequence_model(
     Raises:
         InvalidInput: No user has two interactions, or all weigh nothing.
     """
-    progress(fraction=_BEGIN, stage="counting what follows what", metrics={})
+    progress(fraction=0.0, stage="choosing the shape of rules", metrics={})
     user_codes = learn_user_codes(data.users)
     split = _hold_out(model, data, user_codes)
     training, n_items = split.training.histories, data.n_items
     rule_shape = _learn_rule_shape(split, n_items=n_items)
+    progress(fraction=_BEGIN / 3, stage="counting what follows what", metrics={})
     rules = SequentialRules.count(training, n_items=n_items, shape=rule_shape, weights=split.worth)
     half_life = None
     if model.counts_recent_uses:
@@ -191,15 +191,17 @@ def fit_sequence_model(
     network = model.network.with_dropout(dropout)
     assembly = _Assembly(network, rules, items, None if data.context is None else data.context.meaning, user_codes)
     trainer = _make_trainer(model, network, data, training, items)
+    progress(fraction=_BEGIN * 2 / 3, stage="placing items by what they occur with", metrics={})
+    reports = _fit_progress(model, progress)
     best = train(
         trainer,
         _initial_parameters(model, assembly, training, uses, n_event_types=len(data.event_types)),
         split.training,
         epochs=model.config.epochs,
-        evaluate=_network_evaluation(assembly, split, n_items=n_items),
+        evaluate=_network_evaluation(assembly, split, reports, n_items=n_items),
         metric="validation_ndcg_at_10",
         stopping=model.make_stopping_rule(model.config),
-        progress=_fit_progress(model, progress),
+        progress=reports,
     )
     progress(fraction=_END, stage="weighing network and counts", metrics={})
     popularity = popularity_features(training, uses)
@@ -369,11 +371,16 @@ def _initial_parameters(
     The directions are the eigenvectors of the symmetric counts C of what occurs together, scaled to
     C_ij / sqrt((c_i + 1) (c_j + 1)) with c the sums of the rows.
     """
-    counts = count_successors(training, n_items=len(uses), window=_WINDOW).with_transpose(1.0)
-    strength = np.zeros(len(uses), np.float32)
-    np.add.at(strength, counts.rows(), counts.values)
-    width = assembly.network.width
-    directions = leading_eigenvectors(counts.scaled(1.0 / np.sqrt(strength + 1.0)), count=width, seed=model.seed)
+    n_items, width = len(uses), assembly.network.width
+    strength = total_cooccurrence(training, n_items=n_items, window=_WINDOW)
+    directions = cooccurrence_directions(
+        training,
+        n_items=n_items,
+        window=_WINDOW,
+        scale=(1.0 / np.sqrt(strength + 1.0)).astype(np.float32),
+        count=width,
+        seed=model.seed,
+    )
     parameters = assembly.network.initial_parameters(
         item_directions=directions, item_biases=_log_shares(uses), n_event_types=n_event_types, seed=model.seed
     )
@@ -386,12 +393,13 @@ def _initial_parameters(
 
 
 def _network_evaluation(
-    assembly: _Assembly, split: _Split, *, n_items: int
+    assembly: _Assembly, split: _Split, reports: EpochProgress, *, n_items: int
 ) -> Callable[[dict[str, FloatArray]], tuple[float, Mapping[str, float]]]:
     """Return what measures a network's parameters: NDCG@10, with the repeat bias that the held-out steps call for."""
     sample = split.validation.sample(max(_EVALUATED, _EVALUATED_SCORES // n_items))
 
     def evaluate(parameters: dict[str, FloatArray]) -> tuple[float, Mapping[str, float]]:
+        reports.report(1.0, doing="validation")
         n_event_types = len(parameters["actions"]) - 1
         scorer = assembly.scorer(parameters, score_fusion=ScoreFusion.of_network(n_event_types=n_event_types))
         queries = sample.embed(scorer, split.side)
