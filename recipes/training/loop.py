@@ -144,8 +144,7 @@ class Trainer:
         """
         random = np.random.default_rng([self._seed, number])
         batches = epoch_batches(steps.histories, steps.weights, shapes=self._shapes, random=random, side=steps.side)
-        mass = sum(float(batch.weights.sum()) for batch in batches)
-        scale = np.float32(len(batches) / mass)
+        scale = np.float32(len(batches) / batches.mass)
         key = jax.random.key(int(random.integers(2**31)))
         learning: Any = state if self._row_updates is None else self._row_updates.begin(state)
         losses = []

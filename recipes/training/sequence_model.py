@@ -28,9 +28,8 @@ from recipes.components.score_fusion.score import ScoreFusion
 from recipes.components.sequence_scorer import SequenceScorer
 from recipes.components.sequential_rules import RuleShape, SequentialRules, learn_shape
 from recipes.components.user_features import UserFeatureTable, encode_users, first_gates, learn_user_codes
-from recipes.data.counts import count_successors
+from recipes.data.counts import cooccurrence_directions, total_cooccurrence
 from recipes.data.histories import FloatArray, Histories
-from recipes.data.sparse import leading_eigenvectors
 from recipes.data.training_data import TrainingData
 from recipes.ports import Checkpoints, FitProgress
 from recipes.training.batching import SideFeatures, choose_shapes
@@ -415,11 +414,16 @@ def _initial_parameters(
     The directions are the eigenvectors of the symmetric counts C of what occurs together, scaled to
     C_ij / sqrt((c_i + 1) (c_j + 1)) with c the sums of the rows.
     """
-    counts = count_successors(training, n_items=len(uses), window=_WINDOW).with_transpose(1.0)
-    strength = np.zeros(len(uses), np.float32)
-    np.add.at(strength, counts.rows(), counts.values)
-    width = assembly.network.width
-    directions = leading_eigenvectors(counts.scaled(1.0 / np.sqrt(strength + 1.0)), count=width, seed=model.seed)
+    n_items, width = len(uses), assembly.network.width
+    strength = total_cooccurrence(training, n_items=n_items, window=_WINDOW)
+    directions = cooccurrence_directions(
+        training,
+        n_items=n_items,
+        window=_WINDOW,
+        scale=(1.0 / np.sqrt(strength + 1.0)).astype(np.float32),
+        count=width,
+        seed=model.seed,
+    )
     parameters = assembly.network.initial_parameters(
         item_directions=directions, item_biases=_log_shares(uses), n_event_types=n_event_types, seed=model.seed
     )
