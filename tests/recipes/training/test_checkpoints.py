@@ -55,7 +55,7 @@ class Progress:
 
     @property
     def epochs(self):
-        return [stage for stage in self.stages if "epoch" in stage]
+        return [stage for stage in self.stages if "epoch" in stage and "validation" not in stage]
 
 
 def fit(name, hyperparameters, checkpoints, *, data=None, kill_at=None, seed=1):
