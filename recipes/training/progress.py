@@ -69,13 +69,13 @@ class EpochProgress:
         """
         done = (self._epoch - 1 + share) / self._epochs
         begin, end = self._span
-        known = {"epoch": self._epoch, "epochs": self._epochs, **metrics}
+        values = {"epoch": self._epoch, "epochs": self._epochs, **metrics}
         if (seconds := self._seconds_in_all(done)) is not None:
-            known[SECONDS_IN_ALL] = seconds
+            values[SECONDS_IN_ALL] = seconds
         self._progress(
             fraction=begin + (end - begin) * done,
             stage=self._stage.format(epoch=self._epoch) + ("" if doing is None else f": {doing}"),
-            metrics=known,
+            metrics=values,
         )
 
     def report_within(self, share: float, *, wait: Callable[[], Any], steps: int | None = None) -> None:

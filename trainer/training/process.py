@@ -77,7 +77,7 @@ def _pass_progress_on(process: subprocess.Popen[bytes], context: JobContext) -> 
     """Report what the process writes until it writes no more; returns its failure, if that is the last line."""
     assert process.stdout is not None
     failure = None
-    known: Mapping[str, float] = {}
+    details: Mapping[str, float] = {}
     for line in process.stdout:
         try:
             message = json.loads(line)
@@ -88,8 +88,8 @@ def _pass_progress_on(process: subprocess.Popen[bytes], context: JobContext) -> 
         elif "event" in message:
             _log_again(message)
         else:
-            known = _details(message, known)
-            context.report(fraction=_DONE * message["fraction"], activity=message["stage"], details=known)
+            details = _details(message, details)
+            context.report(fraction=_DONE * message["fraction"], activity=message["stage"], details=details)
             _log.debug("training_progress", **message)
     return failure
 

@@ -34,8 +34,8 @@ def test_stop_request_reaches_the_trainer_and_its_answer_the_version(grpc_stub):
     version = grpc_stub.control.CreateSolutionVersion(
         solution_version_pb2.CreateSolutionVersionRequest(solution_arn=solution)
     ).solution_version_arn
-    waiting = described(grpc_stub, version).training_progress
-    assert (waiting.activity, waiting.fraction, waiting.HasField("epoch")) == ("waiting for a trainer", 0.0, False)
+    pending = described(grpc_stub, version).training_progress
+    assert (pending.activity, pending.fraction, pending.HasField("epoch")) == ("waiting for a trainer", 0.0, False)
     job = take_job(grpc_stub, version)
     assert job.solution_version_training.recipe == "aws-popularity-count"
 
