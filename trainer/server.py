@@ -35,6 +35,7 @@ from trainer.maintenance import MaintenanceJobHandler
 from trainer.removal import RemovalJobHandler
 from trainer.settings import TrainerSettings
 from trainer.training import TrainingJobHandler
+from trainer.training.memory import MemoryBudget
 from trainer.training.spec import TrainingOptions
 from trainer.training.update_handler import UpdateJobHandler
 from trainer.worker import JobHandler
@@ -91,6 +92,7 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
         store_settings=settings.store(),
         options=options,
         flusher=flusher,
+        memory=None if settings.training_memory_bytes == 0 else MemoryBudget(settings.training_memory_bytes),
     )
     return {
         "dataset_import": ImportJobHandler(

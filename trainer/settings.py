@@ -56,6 +56,12 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
     heartbeat_seconds: float = Field(
         2.0, gt=0, description="How often a running job's lease is renewed; a request to stop arrives as late."
     )
+    training_memory_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="Memory that trainings may take together: one that needs more is refused, and one that fits "
+        "without the others waits. By default what the machine, or the container, has available; 0 refuses nothing.",
+    )
     checkpoint_seconds: float = Field(
         30.0,
         ge=0,

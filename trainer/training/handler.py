@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from common.artifacts import MANIFEST, publish_artifact, read_manifest
@@ -21,7 +22,9 @@ from trainer.domain.configuration import SolutionConfiguration
 from trainer.domain.data_requirements import describe_filters
 from trainer.flushing import Flusher
 from trainer.training.configuration import read_configuration
+from trainer.training.data_size import count_data
 from trainer.training.job_checkpoints import JobCheckpoints
+from trainer.training.memory import MemoryBudget, needed_bytes
 from trainer.training.process import run_training
 from trainer.training.snapshot import INTERACTIONS, Snapshot, take_snapshot
 from trainer.training.spec import (
@@ -47,6 +50,7 @@ class TrainingJobHandler:
         store_settings: From which a training process opens the store for itself.
         options: The trainer's own part of every training.
         flusher: Moves acknowledged records into the tables.
+        memory: What trainings may take together; None where none is refused.
     """
 
     def __init__(
@@ -57,12 +61,14 @@ class TrainingJobHandler:
         store_settings: StoreSettings,
         options: TrainingOptions,
         flusher: Flusher,
+        memory: MemoryBudget | None = None,
     ) -> None:
         self._store = store
         self._workspace = workspace
         self._store_settings = store_settings
         self._options = options
         self._flusher = flusher
+        self._memory = memory
 
     def run(
         self, payload: jobs_pb2.SolutionVersionTrainingPayload, context: JobContext
@@ -104,7 +110,7 @@ class TrainingJobHandler:
         snapshot = checkpoints.snapshot(deletions=watch.names) or self._snapshot(payload, configuration, context)
         spec = self._spec(payload, snapshot, checkpoints, deletions=watch.names)
         with self._workspace.folder() as folder:
-            with watch.reading(), checkpoints.going_on():
+            with watch.reading(), checkpoints.going_on(), self._fitting(spec, context):
                 manifest = run_training(spec, folder, context)
             hours = _hours(time.monotonic() - began)
             context.report(fraction=0.98, activity="publishing")
@@ -151,6 +157,23 @@ class TrainingJobHandler:
             index_trees=self._options.index_trees,
             checkpoints=checkpoints.plan(snapshot, deletions=deletions, every_seconds=every_seconds),
         )
+
+    @contextmanager
+    def _fitting(self, spec: TrainingSpec, context: JobContext) -> Iterator[None]:
+        """Hold the memory that a training needs while the block runs.
+
+        Raises:
+            InvalidInput: There is less, or hyperparameters are bad.
+        """
+        if self._memory is None or spec.base is not None:
+            yield  # an update learns nothing
+            return
+        context.report(fraction=0.0, activity="counting users and items")
+        recipe = RECIPES.get(spec.recipe)
+        event_type = spec.event_type or (None if recipe is None else recipe.event_type)
+        size = count_data(self._store, spec.tables, event_type=event_type, check=context.check)
+        with self._memory.reserved(needed_bytes(spec, size), context, size=size):
+            yield
 
     def _publish(
         self,
