@@ -1,4 +1,4 @@
-"""Generated interactions of any number, as arrays, with a structure that a model can find: what trainings are pressed by.
+"""Generated interactions, as arrays, of any number and with a structure that a model can find.
 
 `benchmarks.generated_data` makes whole data sets, with names and films; a hundred million interactions are too many for
 that. Users choose mostly from a few clusters of items, within which some items are more popular than others (Zipf's
@@ -77,9 +77,7 @@ def planted_interactions(*, users: int, items: int, interactions: int, seed: int
         item[part] = renamed[places % items]
         steps = np.arange(part.start, part.stop) - offsets[owners]
         timestamp[part] = _START + _HOUR * (begins[owners] + steps)
-    return TrainingData(
-        Interactions(user, item, timestamp, np.zeros(total, np.uint8)), n_users=users, n_items=items
-    )
+    return TrainingData(Interactions(user, item, timestamp, np.zeros(total, np.uint8)), n_users=users, n_items=items)
 
 
 def hold_out(data: TrainingData, *, users: int, seed: int = 1) -> HeldOut:
@@ -105,5 +103,7 @@ def _cumulative(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     return sums
 
 
-def _draw(cumulative: NDArray[np.float64], shape: int | tuple[int, ...], random: np.random.Generator) -> NDArray[np.int32]:
+def _draw(
+    cumulative: NDArray[np.float64], shape: int | tuple[int, ...], random: np.random.Generator
+) -> NDArray[np.int32]:
     return cumulative.searchsorted(random.random(shape), side="right").astype(np.int32)

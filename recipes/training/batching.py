@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from recipes.components.sequence_scorer import gap_buckets
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
 
-__all__ = ["NO_SIDE_FEATURES", "Batch", "EpochBatches", "SideFeatures", "batch_shapes", "choose_shapes", "epoch_batches"]
+__all__ = [
+    "NO_SIDE_FEATURES",
+    "Batch",
+    "EpochBatches",
+    "SideFeatures",
+    "batch_shapes",
+    "choose_shapes",
+    "epoch_batches",
+]
 
 #: Quantiles of the lengths of histories that get a shape of their own, and the share of the longest window above which
 #: padding costs less than compiling a further shape.

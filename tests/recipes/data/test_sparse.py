@@ -28,9 +28,7 @@ def test_products_are_those_of_the_dense_matrix(values_at_once):
 
 
 def directions(matrix, *, count, seed):
-    values, vectors = leading_subspace(
-        lambda right: matrix @ right, size=len(matrix), count=count, passes=4, seed=seed
-    )
+    values, vectors = leading_subspace(lambda right: matrix @ right, size=len(matrix), count=count, passes=4, seed=seed)
     return vectors * np.sqrt(np.abs(values))
 
 
