@@ -1,4 +1,4 @@
-"""Generated interactions of any number, as arrays, with a structure that a model can find: what trainings are pressed by.
+"""Generated interactions, as arrays, of any number and with a structure that a model can find.
 
 `benchmarks.generated_data` makes whole data sets, with names and films; a hundred million interactions are too many for
 that. Users choose mostly from a few clusters of items, within which some items are more popular than others (Zipf's

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -81,6 +82,10 @@ class StageTimes:
         if self._name is not None:
             figures = {"seconds": round(now - self._began, 3), "cpu_seconds": round(now_cpu - self._began_cpu, 3)}
             self.stages.append({"stage": self._name, **figures, "peak_mib": peak_mib()})
+            # Hours may pass until the table.
+            sys.stderr.write(
+                "{stage}: {seconds:.1f} s, {cpu_seconds:.1f} CPU s, {peak_mib} MiB\n".format(**self.stages[-1])
+            )
         reset_peak()
         self._name, self._began, self._began_cpu = name, now, now_cpu
 
@@ -89,7 +94,7 @@ class StageTimes:
         return [stage[key] for stage in self.stages if _EPOCH.match(stage["stage"])]
 
 
-def measure(size: Size, *, epochs: int, tested: int, index: bool, seed: int) -> dict[str, Any]:
+def measure(size: Size, *, hyperparameters: Mapping[str, str], tested: int, index: bool, seed: int) -> dict[str, Any]:
     """Generate, fit and measure; to be run in a process of its own, as memory is measured."""
     times = StageTimes()
     times.begin("generating the data")
@@ -97,7 +102,7 @@ def measure(size: Size, *, epochs: int, tested: int, index: bool, seed: int) -> 
     held_out = hold_out(data, users=tested, seed=seed)
     del data
     popularity = _recall(_fit(_BASELINE, held_out.learnt, {}, seed=seed, times=None), held_out)
-    scorer = _fit(_RECIPE, held_out.learnt, {"epochs": str(epochs)}, seed=seed, times=times)
+    scorer = _fit(_RECIPE, held_out.learnt, hyperparameters, seed=seed, times=times)
     if index:
         times.begin("making the index")
         with tempfile.TemporaryDirectory() as folder:
@@ -176,14 +181,16 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["10000", "100000", "1000000"], metavar="SIZE")
     parser.add_argument("--users", type=int, default=200_000)
     parser.add_argument("--interactions", type=int, default=5_000_000)
-    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--tested", type=int, default=1000, help="users whose last items are hidden")
     parser.add_argument("--index", action="store_true", help="make and measure the index, too")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="hyperparameters of the recipe")
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     arguments = parser.parse_args()
     sizes = [_size(text, users=arguments.users, interactions=arguments.interactions) for text in arguments.sizes]
-    options = {name: getattr(arguments, name) for name in ("epochs", "tested", "index", "seed")}
+    hyperparameters = {"epochs": "2", **dict(entry.split("=", 1) for entry in arguments.set)}
+    options = {name: getattr(arguments, name) for name in ("tested", "index", "seed")}
+    options["hyperparameters"] = hyperparameters
     # A process for each size: what one has taken of memory, and compiled, is no figure of the next.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as fresh:
         rows = [fresh.submit(measure, size, **options).result() for size in sizes]

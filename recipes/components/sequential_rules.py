@@ -266,52 +266,48 @@ def _rank_by_rules(
 ) -> None:
     n_items = len(offsets) - 1
     along, against = np.zeros(n_items), np.zeros(n_items)
-    listed = np.empty(n_items, np.int32)
-    is_listed, is_shown = np.zeros(n_items, np.bool_), np.zeros(n_items, np.bool_)
+    is_shown = np.zeros(n_items, np.bool_)
     for row in range(len(targets)):
-        target = targets[row]
         history = shown_items[shown_offsets[row] : shown_offsets[row + 1]]
-        n_listed = 0
         for place in range(min(n_leaders, len(history))):
             leader = history[len(history) - 1 - place]
             count = offsets[leader + 1] - offsets[leader]
             used = min(count, occurrences)
-            if used == 0:
-                continue
-            share = np.float64(leader_scale[leader]) / (place + 1) * (count / used)
             for number in range(used):
                 step = np.int64(places[offsets[leader] + number * count // used])
+                share = np.float64(leader_scale[leader]) / (place + 1) * (count / used)
                 for gap in range(1, after[step] + 1):
-                    follower = items[step + gap]
-                    along[follower] += share * weights[step + gap] / gap
-                    if not is_listed[follower]:
-                        is_listed[follower], listed[n_listed] = True, follower
-                        n_listed += 1
+                    along[items[step + gap]] += share * weights[step + gap] / gap
                 for gap in range(1, before[step] + 1):
-                    follower = items[step - gap]
-                    against[follower] += share * weights[step] / gap
-                    if not is_listed[follower]:
-                        is_listed[follower], listed[n_listed] = True, follower
-                        n_listed += 1
-        for item in history:
-            is_shown[item] = True
+                    against[items[step - gap]] += share * weights[step] / gap
+        is_shown[history] = True
+        listed = np.flatnonzero((along + against > 0.0) & ~is_shown)
         for first in range(len(backward)):
-            of_target = along[target] + backward[first] * against[target]
             for second in range(len(follower_scales)):
-                scale = follower_scales[second]
-                least, rank = of_target * scale[target], 0
-                for place in range(n_listed):
-                    item = listed[place]
-                    strength = (along[item] + backward[first] * against[item]) * scale[item]
-                    rank += (strength >= least) & (not is_shown[item])
-                if of_target > 0.0:
-                    ranks[first, second, row] = rank
-        for place in range(n_listed):
-            item = listed[place]
-            along[item] = against[item] = 0.0
-            is_listed[item] = False
-        for item in history:
-            is_shown[item] = False
+                ranks[first, second, row] = _rank(
+                    targets[row], listed, along, against, backward[first], follower_scales[second]
+                )
+        is_shown[history] = False
+        along[:], against[:] = 0.0, 0.0
+
+
+@compiled
+def _rank(
+    target: int,
+    listed: NDArray[np.int64],
+    along: NDArray[np.float64],
+    against: NDArray[np.float64],
+    backward: float,
+    scale: FloatArray,
+) -> int:
+    """Return the rank of an item among those that are listed, which is beyond all where no rule leads to it."""
+    least = (along[target] + backward * against[target]) * scale[target]
+    if least <= 0.0:
+        return np.iinfo(np.int64).max
+    rank = 0
+    for item in listed:
+        rank += (along[item] + backward * against[item]) * scale[item] >= least
+    return rank
 
 
 class SequentialRulesBaseline:

@@ -144,44 +144,45 @@ def _count_followers(
             step = np.int64(places[occurrence])
             for gap in range(1, after[step] + 1):
                 counted = np.float64(weights[step + gap]) / gap
-                follower = items[step + gap]
-                if counted > 0.0:
-                    if sums[follower] == 0.0:
-                        listed[n_listed] = follower
-                        n_listed += 1
-                    sums[follower] += counted
-            counted_back = backward * np.float64(weights[step])
-            if counted_back > 0.0:
-                for gap in range(1, before[step] + 1):
-                    follower = items[step - gap]
-                    if sums[follower] == 0.0:
-                        listed[n_listed] = follower
-                        n_listed += 1
-                    sums[follower] += counted_back / gap
-        columns = listed[:n_listed].copy()
-        if n_listed > kept:
-            strengths = np.empty(n_listed, np.float32)
-            for place in range(n_listed):
-                strengths[place] = sums[columns[place]] * leader_scale[leader] * follower_scale[columns[place]]
-            least = np.partition(strengths, n_listed - kept)[n_listed - kept]
-            columns = np.sort(columns)
-            above = 0
-            for place in range(n_listed):
-                above += strengths[place] > least
-            # Of those that are as strong as the weakest that is kept, the first few.
-            room = kept - above
-        else:
-            columns = np.sort(columns)
-            least, room = np.float32(0.0), np.int64(0)
+                n_listed = _add_up(sums, listed, n_listed, items[step + gap], counted)
+            for gap in range(1, before[step] + 1 if backward > 0.0 else 0):
+                counted = backward * np.float64(weights[step]) / gap
+                n_listed = _add_up(sums, listed, n_listed, items[step - gap], counted)
+        columns = np.sort(listed[:n_listed])
+        strengths = np.empty(n_listed, np.float32)
         for place in range(n_listed):
-            column = columns[place]
-            strength = np.float32(sums[column] * leader_scale[leader] * follower_scale[column])
-            sums[column] = 0.0
-            if strength > least or (strength == least and room > 0):
-                room -= strength == least
-                out_columns[end], out_values[end] = column, strength
+            strengths[place] = sums[columns[place]] * leader_scale[leader] * follower_scale[columns[place]]
+            sums[columns[place]] = 0.0
+        least, room = _least_kept(strengths, kept)
+        for place in range(n_listed):
+            if strengths[place] > least or (strengths[place] == least and room > 0):
+                room -= strengths[place] == least
+                out_columns[end], out_values[end] = columns[place], strengths[place]
                 end += 1
         out_offsets[leader + 1] = end
+
+
+@compiled
+def _add_up(sums: NDArray[np.float64], listed: ItemIndexes, n_listed: int, item: int, value: float) -> int:
+    """Add to the sum of an item, list those whose sum is above 0, and return how many these are."""
+    if value > 0.0:
+        if sums[item] == 0.0:
+            listed[n_listed] = item
+            n_listed += 1
+        sums[item] += value
+    return n_listed
+
+
+@compiled
+def _least_kept(strengths: FloatArray, kept: int) -> tuple[np.float32, int]:
+    """Return the least of the strongest that are kept, and how many are kept of those that are just as strong."""
+    if len(strengths) <= kept:
+        return np.float32(0.0), 0
+    least = np.partition(strengths, len(strengths) - kept)[len(strengths) - kept]
+    above = 0
+    for place in range(len(strengths)):
+        above += strengths[place] > least
+    return least, kept - above
 
 
 def total_cooccurrence(histories: Histories, *, n_items: int, window: int) -> NDArray[np.float64]:
@@ -194,8 +195,8 @@ def cooccurrence_directions(
 ) -> FloatArray:
     """Return eigenvectors of what occurs together, each scaled by the root of its eigenvalue's size.
 
-    The matrix has, for items i and j, the sum of 1 / distance of all their pairs within a window in a history, in either
-    order, times `scale[i] * scale[j]`. It is multiplied by vectors without being made.
+    The matrix has, for items i and j, the sum of 1 / distance of all their pairs within a window in a history, in
+    either order, times `scale[i] * scale[j]`. It is multiplied by vectors without being made.
 
     Args:
         histories: All their items are in the catalogue.

@@ -15,6 +15,10 @@ __all__ = ["SparseRows", "leading_subspace"]
 
 #: Directions beyond those that are wanted, which make the others more exact.
 _OVERSAMPLING = 10
+#: Columns whose least direction has a smaller share of the largest one's square are nearly dependent.
+_DEPENDENT = 1e-6
+#: Rows that are held in float64 at once.
+_ROWS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +119,27 @@ def leading_subspace(
     width = min(size, size if rank is None else rank, count + _OVERSAMPLING)
     basis = np.random.default_rng(seed).standard_normal((size, width)).astype(np.float32)
     for _ in range(passes):
-        basis = np.linalg.qr(multiply(basis))[0]
+        basis = _orthonormal(multiply(basis))
+    # Once more, as rounding grows with the range of the eigenvalues.
+    basis = _orthonormal(basis)
     values, vectors = np.linalg.eigh(basis.T @ multiply(basis) if project is None else project(basis))
     # What is projected is a Gram matrix: a negative value is rounding, and no large one.
     sizes = np.abs(values) if project is None else values
     chosen = np.argsort(-sizes, kind="stable")[:count]
     return values[chosen], basis @ vectors[:, chosen]
+
+
+def _orthonormal(vectors: FloatArray) -> FloatArray:
+    """Return an orthonormal basis of the columns of float32 [n, k], of the same shape.
+
+    By the Gram matrix, which takes two products where a QR decomposition of a tall matrix takes ten times as long. That
+    squares the range of the columns, so the decomposition is done where they are nearly dependent.
+    """
+    gram = np.zeros((vectors.shape[1], vectors.shape[1]))
+    for begin in range(0, len(vectors), _ROWS_AT_ONCE):
+        rows = vectors[begin : begin + _ROWS_AT_ONCE].astype(np.float64)
+        gram += rows.T @ rows
+    squares, directions = np.linalg.eigh(gram)
+    if squares[0] <= _DEPENDENT * squares[-1]:
+        return np.linalg.qr(vectors)[0]
+    return vectors @ (directions / np.sqrt(squares)).astype(np.float32)

@@ -224,6 +224,14 @@ DATA = {
     "benchmarks.exports": (None, ("--rows", "3000")),
     "benchmarks.imports": (None, ("--rows", "1000", "2000", "--repeated", "0.1")),
     "benchmarks.log_move": (None, ("--records", "2000")),
+    "benchmarks.training_cost": (
+        None,
+        (
+            *("--sizes", "6000", "--users", "60", "--interactions", "600", "--tested", "20", "--index"),
+            *("--set", "epochs=1", "embedding_size=8", "layers=1", "max_length=4", "sampled_items=8"),
+        ),
+    ),
+    "benchmarks.training_load": (None, ("--rows", "2000")),
 }
 COMMANDS = SERVING | SCALE | COMPARED | LOAD | FAULTS | QUALITY | DATA
 
