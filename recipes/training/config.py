@@ -18,10 +18,10 @@ _DROPOUTS = (0.4, 0.2)
 
 _MIB = 1024**2
 #: JAX, and the steps that it compiles: measured on data that are next to nothing.
-_COMPILED = 500 * _MIB
-#: Arrays as large as the parameters of all items: parameters, average, two moments, the best, those that are evaluated
-#: and scored, and one that comes or goes; with the full softmax, gradients and their updates too.
-_COPIES, _DENSE_COPIES = 8, 10
+_COMPILED = 600 * _MIB
+#: Arrays as large as the parameters of all items, at the peak: parameters, average, two moments, the best, those that are
+#: evaluated, scored and indexed; with the full softmax, gradients and their updates too.
+_COPIES, _DENSE_COPIES = 12, 14
 #: What of an interaction is counted, cut into windows and packed.
 _PER_INTERACTION = 100
 
@@ -48,7 +48,7 @@ class SequenceConfig(RecipeConfig):
     def fit_bytes(self, size: DataSize) -> int:
         """Return about how much memory a fit takes at its peak, beside the data.
 
-        bytes = 500 MiB + 4 (d + 2) items copies + 100 interactions; copies are 10 with the full softmax, else 8.
+        bytes = 600 MiB + 4 (d + 2) items copies + 100 interactions; copies are 14 with the full softmax, else 12.
         """
         copies = _DENSE_COPIES if size.items <= self.full_softmax_items else _COPIES
         return _COMPILED + 4 * (self.width + 2) * size.items * copies + _PER_INTERACTION * size.interactions

@@ -31,9 +31,9 @@ _MIB: Final = 1024**2
 _PROCESS: Final = 250 * _MIB
 #: What an interaction takes while it is loaded: its ids, the columns, and the arrays made of them.
 _PER_INTERACTION: Final = 250
-#: The same for users and items: ids, vocabularies, popularity.
+#: The same for users and items: ids, vocabularies, popularity, indexes.
 _PER_USER: Final = 300
-_PER_ITEM: Final = 300
+_PER_ITEM: Final = 1500
 #: Pause between two looks at what others have.
 _LOOK_SECONDS: Final = 1.0
 _log = get_logger(__name__)
@@ -42,7 +42,7 @@ _log = get_logger(__name__)
 def training_bytes(config: RecipeConfig, size: DataSize) -> int:
     """Return about how much memory a training takes at its peak.
 
-    bytes = process + 250 interactions + 300 users + 300 items + what the fit takes by its configuration.
+    bytes = process + 250 interactions + 300 users + 1500 items + what the fit takes by its configuration.
     """
     loaded = _PER_INTERACTION * size.interactions + _PER_USER * size.users + _PER_ITEM * size.items
     return _PROCESS + loaded + config.fit_bytes(size)
