@@ -19,8 +19,8 @@ _DROPOUTS = (0.4, 0.2)
 _MIB = 1024**2
 #: JAX, and the steps that it compiles: measured on data that are next to nothing.
 _COMPILED = 600 * _MIB
-#: Arrays as large as the parameters of all items, at the peak: parameters, average, two moments, the best, those that are
-#: evaluated, scored and indexed; with the full softmax, gradients and their updates too.
+#: Arrays as large as the parameters of all items, at the peak: parameters, average, two moments, the best, those that
+#: are evaluated, scored and indexed; with the full softmax, gradients and their updates too.
 _COPIES, _DENSE_COPIES = 12, 14
 #: What of an interaction is counted, cut into windows and packed.
 _PER_INTERACTION = 100

@@ -131,7 +131,7 @@ class MemoryBudget:
                     _log.info("memory_reserved", needed=needed, left=left - needed)
                     return
                 if needed > capacity or not self._reserved:
-                    raise InvalidInput(_refusal(needed, capacity, size, limit=self._limit))
+                    raise InvalidInput(_reason(needed, capacity, size, limit=self._limit))
                 others = describe_bytes(max(0, left))
                 words = f"waiting for memory: {describe_bytes(needed)} needed, {others} left by others"
                 context.report(fraction=0.0, activity=words)
@@ -144,7 +144,7 @@ class MemoryBudget:
         return self._available() + (self._taken() if self._reserved else 0)
 
 
-def _refusal(needed: int, capacity: int, size: DataSize, *, limit: int | None) -> str:
+def _reason(needed: int, capacity: int, size: DataSize, *, limit: int | None) -> str:
     source = "is available" if limit is None else "is what TAILORBIRD_TRAINING_MEMORY_BYTES allows"
     return (
         f"The training does not fit into memory: it needs about {describe_bytes(needed)} for {size.interactions:,} "
