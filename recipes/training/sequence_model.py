@@ -179,12 +179,12 @@ def fit_sequence_model(
     Raises:
         InvalidInput: No user has two interactions, or all weigh nothing.
     """
-    progress(fraction=0.0, stage="choosing the shape of rules", metrics={})
+    progress(fraction=_BEGIN / 4, stage="choosing the shape of rules", metrics={})
     user_codes = learn_user_codes(data.users)
     split = _hold_out(model, data, user_codes)
     training, n_items = split.training.histories, data.n_items
     rule_shape = _learn_rule_shape(split, n_items=n_items)
-    progress(fraction=_BEGIN / 3, stage="counting what follows what", metrics={})
+    progress(fraction=_BEGIN / 2, stage="counting what follows what", metrics={})
     rules = SequentialRules.count(training, n_items=n_items, shape=rule_shape, weights=split.worth)
     half_life = None
     if model.counts_recent_uses:
@@ -195,7 +195,7 @@ def fit_sequence_model(
     network = model.network.with_dropout(dropout)
     assembly = _Assembly(network, rules, items, None if data.context is None else data.context.meaning, user_codes)
     trainer = _make_trainer(model, network, data, training, items)
-    progress(fraction=_BEGIN * 2 / 3, stage="placing items by what they occur with", metrics={})
+    progress(fraction=_BEGIN * 3 / 4, stage="placing items by what they occur with", metrics={})
     reports = _fit_progress(model, progress)
     best = train(
         trainer,
