@@ -191,11 +191,17 @@ class TrainingJobHandler:
             manifest.measured_model = f"measured-{secrets.token_hex(8)}"
             measured_location = f"{location}/{manifest.measured_model}"
             publish_artifact(
-                self._store, measured_location, files=folder / MEASURED_MODEL, manifest=_measured_manifest(manifest)
+                self._store,
+                measured_location,
+                files=folder / MEASURED_MODEL,
+                manifest=_measured_manifest(manifest),
+                check=context.check,
             )
         manifest.ClearField("highest_test_key")  # which is the measured model's
         try:
-            manifest = publish_artifact(self._store, location, files=folder / ARTIFACT, manifest=manifest)
+            manifest = publish_artifact(
+                self._store, location, files=folder / ARTIFACT, manifest=manifest, check=context.check
+            )
         except ResourceAlreadyExists:
             # An attempt that was thought dead was faster; what it published is what is there.
             if manifest.measured_model:

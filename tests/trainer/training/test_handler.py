@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import psutil
@@ -24,7 +25,7 @@ from recipes.models.user_segments.score import load_attribute_segments, load_seg
 from recipes.spec import RecipeKind
 from tests.processes import descendants
 from tests.trainer.place import HEADERS, Place, walks
-from trainer.worker import NO_DETAILS, NullJobContext
+from trainer.worker import NO_DETAILS, CancelReason, JobCancelled, NullJobContext
 
 QUICK_HRNN = (
     '{"algorithmHyperParameters": {"hidden_dimension": "32", "epochs": "1"}, '
@@ -498,6 +499,45 @@ def test_a_process_that_is_killed_becomes_a_reason_to_act_on_and_the_next_attemp
     # Epochs of so few data end faster than they are killed; at most the one that ran is lost.
     assert second.epochs[0] >= first.epochs[1] >= 2
     assert list((filled.root / "work").iterdir()) == []
+
+
+class StoppedContext(NullJobContext):
+    """The context of a job that its owner stops as soon as it is at some activity."""
+
+    def __init__(self, activity):
+        self._activity = activity
+        self._callbacks = []
+        self._is_stopped = False
+
+    def report(self, *, fraction, activity, details=NO_DETAILS):
+        if activity == self._activity:
+            self._is_stopped = True
+            for callback in self._callbacks:
+                callback()
+
+    def check(self):
+        if self._is_stopped:
+            raise JobCancelled(CancelReason.STOP)
+
+    confirm = check
+
+    @contextmanager
+    def on_cancel(self, callback):
+        self._callbacks.append(callback)
+        if self._is_stopped:
+            callback()
+        yield
+
+
+@pytest.mark.parametrize("activity", ["taking a snapshot", "loading data", "evaluating", "publishing"])
+def test_a_training_is_stopped_whatever_it_does_and_leaves_nothing(filled, activity):
+    with pytest.raises(JobCancelled) as stopped:
+        train(filled, context=StoppedContext(activity))
+
+    assert stopped.value.reason is CancelReason.STOP
+    assert children() == []
+    assert list((filled.root / "work").iterdir()) == []
+    assert list(filled.store.list("artifacts")) == []
 
 
 def test_a_process_that_crashes_is_reported_by_its_signal(filled):
