@@ -59,12 +59,21 @@ class Published(Generic[Manifest]):
 Artifact = Published[ArtifactManifest]
 
 
-def publish_artifact(store: Store, location: str, *, files: Path, manifest: ArtifactManifest) -> ArtifactManifest:
+def publish_artifact(
+    store: Store,
+    location: str,
+    *,
+    files: Path,
+    manifest: ArtifactManifest,
+    check: Callable[[], object] = lambda: None,
+) -> ArtifactManifest:
     """Publish an artifact; see `publish`."""
-    return publish(store, location, files=files, manifest=manifest)
+    return publish(store, location, files=files, manifest=manifest, check=check)
 
 
-def publish(store: Store, location: str, *, files: Path, manifest: Manifest) -> Manifest:
+def publish(
+    store: Store, location: str, *, files: Path, manifest: Manifest, check: Callable[[], object] = lambda: None
+) -> Manifest:
     """Upload a folder of files and then its manifest.
 
     Args:
@@ -72,6 +81,7 @@ def publish(store: Store, location: str, *, files: Path, manifest: Manifest) -> 
         location: Folder of the artifact, relative to the store's root.
         files: Local folder; all files below it are published.
         manifest: All fields but `format_version`, `files` and `files_folder`, which are set here.
+        check: Called before each file; may raise, which publishes nothing.
 
     Returns:
         The manifest as published.
@@ -92,6 +102,11 @@ def publish(store: Store, location: str, *, files: Path, manifest: Manifest) -> 
     complete.files_folder = f"{_FILES}{secrets.token_hex(8)}"
     folder = f"{location}/{complete.files_folder}"
     for path, name in zip(paths, names, strict=True):
+        try:
+            check()
+        except Exception:
+            store.delete_folder(folder)
+            raise
         store.put(f"{folder}/{name}", path)
         complete.files.append(ArtifactFile(path=name, bytes=path.stat().st_size, sha256=digest_of(path)))
     text = json_format.MessageToJson(complete, preserving_proto_field_name=True)

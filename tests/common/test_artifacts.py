@@ -42,6 +42,25 @@ def test_a_second_attempt_is_refused_and_leaves_the_first_as_it_is(store, publis
     assert sorted(item.path for item in store.list("artifacts/one")) == before
 
 
+def test_what_is_stopped_between_two_files_publishes_none(store, tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for name in ("a.npy", "b.npy"):
+        (folder / name).write_bytes(b"abc")
+    seen = []
+
+    def check():
+        seen.append([item.path.rpartition("/")[2] for item in store.list("artifacts/one")])
+        if len(seen) == 2:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        publish_artifact(store, "artifacts/one", files=folder, manifest=ArtifactManifest(), check=check)
+
+    assert seen == [[], ["a.npy"]]
+    assert list(store.list("artifacts/one")) == []
+
+
 def test_nothing_is_found_before_the_manifest_is_there(store, publish, tmp_path):
     publish(b"abc")
     (store.local_folder("artifacts/one") / MANIFEST).unlink()
