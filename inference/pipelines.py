@@ -21,7 +21,7 @@ from inference.stages.promote import Promote
 from inference.stages.retrieve import retrieve
 from inference.stages.score import score, score_actions, score_all
 from inference.stages.trend import score_trend
-from inference.user_state import UserStates
+from inference.user_state import StateCounts, UserStates
 from recipes.components.exploration import ExplorationSettings, Explorer, make_explorer
 from recipes.spec import RecipeKind
 
@@ -30,7 +30,7 @@ __all__ = ["PIPELINES", "AnswerCounts", "Pipeline"]
 
 def start_from_user(run: PipelineRun) -> None:
     """Start from what the user did, in the situation of the request."""
-    run.state = run.users.user_state(run.request.user_id, run.request.recent)
+    run.state = run.users.user_state(run.request.user_id, run.request.recent, counts=run.state_counts)
     if run.request.context:
         run.state = run.users.with_context(run.state, run.request.context)
 
@@ -156,7 +156,7 @@ class Pipeline:
         """Answer a request."""
         if request.limit == 0:
             return NOTHING
-        run, counts = self.trace(request), self.answer_counts
+        run, counts = self._through(self.begin(request)), self.answer_counts
         if run.exact:
             counts.proven += 1
         else:
@@ -169,8 +169,12 @@ class Pipeline:
         return run.result
 
     def trace(self, request: RecommendationRequest) -> PipelineRun:
-        """Answer a request for at least one result; return how that went, the result included."""
+        """Answer a request for at least one result; return how that went, the result included. Nothing is counted."""
         run = self.begin(request)
+        run.state_counts = StateCounts()
+        return self._through(run)
+
+    def _through(self, run: PipelineRun) -> PipelineRun:
         for stage in self.stages:
             stage(run)
         return run
@@ -199,7 +203,9 @@ class Pipeline:
             return []
         new = self.explorer.new_among(scored.items).tolist()
         if self.explorer.lifts:
-            self.answer_counts.explored += len(new)
+            # Those that a promotion put there are counted as such.
+            promoted = {int(scored.items[place]) for place in scored.promotions}
+            self.answer_counts.explored += len(new) - len(promoted.intersection(new))
         return [self.model.item_id(item) for item in new]
 
 

@@ -13,7 +13,7 @@ from inference.model import Model
 from inference.new_items import NewItems
 from inference.request import RecommendationRequest
 from inference.result import ScoredItems
-from inference.user_state import UserState, UserStates
+from inference.user_state import StateCounts, UserState, UserStates
 from recipes.components.exploration import Bonus, Explorer
 from recipes.data.histories import FloatArray, ItemIndexes
 
@@ -42,6 +42,7 @@ class PipelineRun:
         candidates: What may be returned.
         limit: Results at most, at least 1.
         filtered: Whether a filter chose the candidates, so that only the very best of them will do.
+        state_counts: What the user's state is counted in; None for that of answers.
         bonus: What exploration adds to scores; None for nothing.
         shared: Best items that shares are taken over; 0 for all that were scored.
         exact: Whether the answer has the best items for certain.
@@ -69,6 +70,7 @@ class PipelineRun:
     candidates: CandidateSet
     limit: int
     filtered: bool = False
+    state_counts: StateCounts | None = None
     bonus: Bonus | None = None
     shared: int = 0
     exact: bool = True

@@ -153,14 +153,15 @@ class UserStates:
         model = self._model
         return UserState(model.user_vectors[user], model.scorer.score_deltas(model.histories.of(user)))
 
-    def user_state(self, user_id: str, recent: RecentHistory | None) -> UserState:
+    def user_state(self, user_id: str, recent: RecentHistory | None, *, counts: StateCounts | None = None) -> UserState:
         """Return the state of a user at this moment.
 
         Args:
             user_id: The user, known or not; empty for nobody.
             recent: The user's recent events.
+            counts: What it is counted in; None for that of answers.
         """
-        counts = self.counts
+        counts = self.counts if counts is None else counts
         if not user_id:
             counts.nobody += 1
             return self.cold_start_state

@@ -23,8 +23,6 @@ __all__ = ["CallCounts", "CallWaits", "counters_of_newest_server"]
 _CHANNELZ: Final = channelz.ChannelzServicer  # type: ignore[attr-defined]  # not in the stubs
 #: Between two looks, each of which takes about 0.3 ms.
 _LOOK_SECONDS: Final = 0.1
-#: A server that was given fewer calls since the last look is not looked at: hardly anybody calls it.
-_FEW_CALLS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +113,16 @@ class CallWaits:
         return self._is_refusing
 
     def look(self, read: Callable[[], CallCounts]) -> bool:
-        """Look at the server's counters, if enough calls were handed over since the last look for a queue to matter.
+        """Look at the server's counters, unless nobody calls it.
+
+        That is where no call was handed over since the last look, and none is in progress: a single one may have kept
+        all others waiting.
 
         Returns:
             Whether they were looked at.
         """
         n_new, self._n_given_before = self._n_given - self._n_given_before, self._n_given
-        if n_new < _FEW_CALLS:
+        if not n_new and not self._n_open:
             self._looks.clear()
             return False
         counts = read()
@@ -129,6 +130,8 @@ class CallWaits:
         # are not handed over, which is exact whenever nobody waits.
         missed = max(self._n_missed, counts.ended + self._n_open - self._n_given)
         self._n_missed = min(missed, counts.begun - self._n_given)
+        if len(self._looks) > 1 and self._looks[-1][0] == self._looks[-2][0] == counts.begun:
+            self._looks.pop()  # of looks at the same number the first and the last tell all
         self._looks.append((counts.begun, self._clock()))
         return True
 

@@ -112,9 +112,10 @@ class Block:
 class SharedFigures:
     """The figures of the process that makes this object, in its block; see `Figures`.
 
-    Gauges of an earlier process in the block are not shown any more until they are set or added to. A figure for which
-    the block has no room is not shown: labels have few values, so this is a defect, which is logged and costs no caller
-    anything. So is a value that would make a figure worthless for good, such as a counter that falls: it is not taken.
+    A gauge is not shown until it is set or added to, those of an earlier process in the block included. A figure for
+    which the block has no room is not shown: labels have few values, so this is a defect, which is logged and costs no
+    caller anything. So is a value that would make a figure worthless for good, such as a counter that falls: it is not
+    taken.
 
     Args:
         block: Of this process.
@@ -163,6 +164,8 @@ class SharedFigures:
             if (existing := self._by_labels.get((figure.name, labels))) is not None:
                 return existing
             series = Series(figure.kind, figure.name, labels, self._end, n_numbers)
+            if figure.kind is Kind.GAUGE and self._end < len(self._block.numbers):
+                self._block.numbers[self._end] = math.nan  # before anybody can see it
             if not self._block.add(series):
                 if not self._is_full:
                     _log.error("figures_full", figure=figure.name)

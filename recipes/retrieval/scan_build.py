@@ -22,8 +22,10 @@ _LARGEST: Final = 127
 _PART: Final = 65_536
 #: What the width of the head is chosen by: so many items and users, and the best of all items that they would look for.
 _SAMPLED_ITEMS, _SAMPLED_USERS, _BEST = 20_000, 64, 100
-#: What reading an item's own vector costs, in coordinates of heads that are read in its place.
-_VECTOR_COST: Final = 2_500.0
+#: What multiplying an item's own vector costs, in coordinates of heads that are read one after the other: vectors that
+#: a processor's caches have, and vectors that they have not.
+_VECTOR_COST, _FAR_VECTOR_COST = 1_000.0, 6_000.0
+_CACHED_BYTES: Final = 32 << 20
 #: Bounds are wider by this share, for the rounding of what they are written as.
 _WIDER: Final = 1 + 1e-6
 
@@ -140,12 +142,13 @@ def _head_width(transform: Transform, item_vectors: FloatArray, rests: FloatArra
     place = min(len(sample), max(1, round(_BEST * len(sample) / n_items)))
     products = queries @ moved.T + offsets
     worst = -np.partition(-products, place - 1, axis=1)[:, place - 1]
-    costs = {padded: padded + _VECTOR_COST * place / len(sample)}
+    vector_cost = _VECTOR_COST if item_vectors.nbytes <= _CACHED_BYTES else _FAR_VECTOR_COST
+    costs = {padded: padded + vector_cost * place / len(sample)}
     for columns in range(_STEP, width, _STEP):
         lengths = np.linalg.norm(moved[:, columns:], axis=1)
         upper = queries[:, :columns] @ moved[:, :columns].T + offsets
         upper += np.outer(np.linalg.norm(queries[:, columns:], axis=1), lengths)
-        costs[columns] = columns + _VECTOR_COST * float(np.mean(upper >= worst[:, None]))
+        costs[columns] = columns + vector_cost * float(np.mean(upper >= worst[:, None]))
     return min(costs, key=costs.__getitem__)
 
 

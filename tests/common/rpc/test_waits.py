@@ -138,12 +138,41 @@ def test_a_moment_in_which_the_process_stood_still_refuses_nobody():
     assert max(waited) > 1.5
 
 
-def test_a_server_that_is_hardly_called_is_not_looked_at():
+def test_a_server_that_nobody_calls_is_not_looked_at():
     seen = Waited()
     seen.hand_over(2)
+    seen.look(now=1.0, begun=2)
 
     assert not seen.times.look(lambda: pytest.fail("looked"))
     assert not seen.times.is_too_long()
+
+
+def test_calls_are_refused_however_few_are_answered():
+    overloaded = Waited()  # ten calls a second come, one of which is answered, and takes that second
+    refused = []
+    for second in range(1, 8):
+        overloaded.hand_over(1, over=False)
+        refused.append(overloaded.times.is_too_long())
+        for tenth in range(10):
+            overloaded.look(now=second + tenth / 10, begun=10 * second + tenth)
+        overloaded.times.end()
+        overloaded.ended += 1
+    assert not refused[0]
+    assert refused[-1]
+
+
+def test_looks_while_a_call_is_in_progress_take_no_more_room():
+    seen = Waited()
+    seen.hand_over(1, over=False)
+    for tenth in range(1, 1000):
+        seen.look(now=tenth / 10, begun=1)
+    seen.look(now=100.0, begun=3)
+    seen.now = 101.0
+    seen.hand_over(1)
+
+    # It had not begun a tenth of a second before the last look.
+    assert seen.times.seconds == pytest.approx(1.05)
+    assert len(seen.times._looks) < 4
 
 
 class Busy(trackers_pb2_grpc.TrackerServiceServicer, runtime_service_pb2_grpc.RuntimeServiceServicer):

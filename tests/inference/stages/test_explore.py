@@ -163,6 +163,12 @@ def test_new_items_that_are_lifted_are_counted_and_so_are_promoted_ones(plain):
     counts = pipeline.answer_counts
     assert (counts.items, counts.explored, counts.promoted) == (N_ITEMS, len(NEW), 2)
 
+    # A new item that is promoted is there for that alone.
+    promotion = Promotion("new", ItemList(np.array(NEW[:1], np.int32)), 0.2)
+    shown = pipeline.explored_candidates(recommend(pipeline, user(1), limit=N_ITEMS, promotion=promotion))
+    assert set(shown) == {item(new) for new in NEW}
+    assert (counts.explored, counts.promoted) == (2 * len(NEW) - 1, 3)
+
 
 def test_no_more_items_are_put_in_than_there_are_new_ones(plain):
     explorer = pipeline_of(aged(plain, "managed")).explorer
