@@ -18,7 +18,7 @@ from common.vocabulary import Vocabulary
 from inference.model import Model
 from inference.new_items import NewItemList
 from recipes.catalog import get_recipe
-from recipes.components.exploration import ItemAges
+from recipes.components.item_age import ItemAges
 from recipes.components.score_fusion.score import COUNT_BUCKETS, RECENCY_BUCKETS, ScoreFusion
 from recipes.components.sequence_scorer import GAP_BUCKETS
 from recipes.components.sequential_rules import PLACES, SequentialRules

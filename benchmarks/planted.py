@@ -33,7 +33,7 @@ from common.vocabulary import Vocabulary
 from inference.past_events import PAST_ITEMS, PastEvents
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.catalog import get_recipe
-from recipes.components.exploration import ItemAges
+from recipes.components.item_age import ItemAges
 from recipes.components.sequential_rules import SequentialRules
 from recipes.data.histories import FloatArray, Histories, ItemIndexes, offsets_of
 from recipes.data.training_data import Interactions, TrainingData

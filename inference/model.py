@@ -22,7 +22,7 @@ from inference.new_items import MAX_NEW_ITEMS, NewItemList
 from inference.past_events import PAST_ACTIONS, PAST_ITEMS, PastEvents
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest, IndexCalibration
 from recipes.catalog import get_recipe
-from recipes.components.exploration import ItemAges
+from recipes.components.item_age import ItemAges
 from recipes.components.user_features import UserFeatureTable
 from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
 from recipes.ports import AcceptsRankingInfluence, ActionScorer, ItemScorer, UsesSideFeatures

@@ -12,27 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import ClassVar, Final, NamedTuple, Self
+from typing import ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.arrays import map_arrays, save_arrays
-from common.errors import CorruptArtifact
 from recipes.components.allowed_items import AllowedItems
 from recipes.components.cluster_lists import ClusterLists
-from recipes.components.item_age import creation_times
+from recipes.components.item_age import SECONDS_OF_A_DAY, ItemAges
 from recipes.data.columns import NO_TIME
 from recipes.data.histories import FloatArray, ItemIndexes
-from recipes.data.training_data import TrainingData
 
 __all__ = [
     "MANAGED_SHARE",
     "Bonus",
     "ExplorationSettings",
     "Explorer",
-    "ItemAges",
     "RandomExploration",
     "UcbExploration",
     "bonuses",
@@ -47,69 +42,12 @@ _MANAGED_DAYS: Final = 30.0
 _NOISE: Final = 0.1
 #: Users by whom the bonus is measured.
 _SAMPLE: Final = 16
-_SECONDS_OF_A_DAY = 86_400
 #: New items that each request draws noise for at most; of more it takes so many, from what requests share.
 _FRESH, _LISTED = 1_024, 512
 #: Where fewer of those may be returned, all that may be are looked for, and so many of them are taken at most.
 _ENOUGH, _SCANNED = 64, 4_096
 #: New items that are drawn at a time, and how often before those that may be put in are looked for.
 _DRAWN, _TRIES = 16, 8
-_ARRAYS = ("exploration_created", "exploration_seen", "exploration_latest")
-
-
-@dataclass(frozen=True, slots=True)
-class ItemAges:
-    """What exploration must know of the items of an artifact.
-
-    Attributes:
-        created: int64 [n_items], seconds since 1970.
-        seen: int64 [n_items], times that each was used or shown until the snapshot.
-        latest: Time of the latest interaction.
-    """
-
-    created: NDArray[np.int64]
-    seen: NDArray[np.int64]
-    latest: int
-
-    @classmethod
-    def of(cls, data: TrainingData, shown: NDArray[np.int64]) -> Self:
-        """Work out ages by Personalize's rule.
-
-        An item without CREATION_TIMESTAMP is as old as its oldest interaction, and without one as the latest of all.
-
-        Args:
-            data: With interactions.
-            shown: int64 [n_items], impressions of each item.
-        """
-        items, times = data.interactions.item, data.interactions.timestamp
-        latest = int(times.max())
-        created = creation_times(data, unused=latest)
-        return cls(created, np.bincount(items, minlength=data.n_items) + shown, latest)
-
-    def new_items(self, days: float) -> ItemIndexes:
-        """Return the items that are at most so many days old, ascending; none where all are.
-
-        Where every item is new, none is newer than the others.
-        """
-        young = np.flatnonzero(self.latest - self.created <= days * _SECONDS_OF_A_DAY)
-        return (young if len(young) < len(self.created) else young[:0]).astype(np.int32)
-
-    def save(self, folder: Path) -> None:
-        """Write the arrays."""
-        save_arrays(folder, dict(zip(_ARRAYS, (self.created, self.seen, np.array(self.latest)), strict=True)))
-
-    @classmethod
-    def load(cls, folder: Path, *, n_items: int) -> Self:
-        """Open what was saved.
-
-        Raises:
-            CorruptArtifact: A file is missing, cannot be read or does not fit.
-        """
-        arrays = map_arrays(folder, _ARRAYS)
-        created, seen, latest = (arrays[name] for name in _ARRAYS)
-        if created.shape != (n_items,) or seen.shape != (n_items,) or latest.shape != ():
-            raise CorruptArtifact(f"`exploration_created.npy`: got shape {created.shape}, want {n_items} items")
-        return cls(created, seen, int(latest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +148,7 @@ class Explorer:
         if self._admitted is items or not (len(items) or self._admitted is not None):
             return
         self._admitted = items
-        young = (created == NO_TIME) | (self.latest - created <= self.days * _SECONDS_OF_A_DAY)
+        young = (created == NO_TIME) | (self.latest - created <= self.days * SECONDS_OF_A_DAY)
         of_model = int(self.items.searchsorted(self.n_items))
         later = np.zeros(int(young.sum()), np.int64)
         _, kept, counted = np.intersect1d(items[young], self.items[of_model:], assume_unique=True, return_indices=True)

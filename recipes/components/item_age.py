@@ -6,13 +6,78 @@ rule. What has neither has no age of its own, and each caller says how old it sh
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+from common.arrays import map_arrays, save_arrays
+from common.errors import CorruptArtifact
 from recipes.data.columns import NO_TIME
-from recipes.data.histories import Timestamps
+from recipes.data.histories import ItemIndexes, Timestamps
 from recipes.data.training_data import TrainingData
 
-__all__ = ["creation_times"]
+__all__ = ["SECONDS_OF_A_DAY", "ItemAges", "creation_times"]
+
+SECONDS_OF_A_DAY: Final = 86_400
+_ARRAYS: Final = ("exploration_created", "exploration_seen", "exploration_latest")
+
+
+@dataclass(frozen=True, slots=True)
+class ItemAges:
+    """What exploration must know of the items of an artifact.
+
+    Attributes:
+        created: int64 [n_items], seconds since 1970.
+        seen: int64 [n_items], times that each was used or shown until the snapshot.
+        latest: Time of the latest interaction.
+    """
+
+    created: NDArray[np.int64]
+    seen: NDArray[np.int64]
+    latest: int
+
+    @classmethod
+    def of(cls, data: TrainingData, shown: NDArray[np.int64]) -> Self:
+        """Work out ages by Personalize's rule.
+
+        An item without CREATION_TIMESTAMP is as old as its oldest interaction, and without one as the latest of all.
+
+        Args:
+            data: With interactions.
+            shown: int64 [n_items], impressions of each item.
+        """
+        items, times = data.interactions.item, data.interactions.timestamp
+        latest = int(times.max())
+        created = creation_times(data, unused=latest)
+        return cls(created, np.bincount(items, minlength=data.n_items) + shown, latest)
+
+    def new_items(self, days: float) -> ItemIndexes:
+        """Return the items that are at most so many days old, ascending; none where all are.
+
+        Where every item is new, none is newer than the others.
+        """
+        young = np.flatnonzero(self.latest - self.created <= days * SECONDS_OF_A_DAY)
+        return (young if len(young) < len(self.created) else young[:0]).astype(np.int32)
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays."""
+        save_arrays(folder, dict(zip(_ARRAYS, (self.created, self.seen, np.array(self.latest)), strict=True)))
+
+    @classmethod
+    def load(cls, folder: Path, *, n_items: int) -> Self:
+        """Open what was saved.
+
+        Raises:
+            CorruptArtifact: A file is missing, cannot be read or does not fit.
+        """
+        arrays = map_arrays(folder, _ARRAYS)
+        created, seen, latest = (arrays[name] for name in _ARRAYS)
+        if created.shape != (n_items,) or seen.shape != (n_items,) or latest.shape != ():
+            raise CorruptArtifact(f"`exploration_created.npy`: got shape {created.shape}, want {n_items} items")
+        return cls(created, seen, int(latest))
 
 
 def creation_times(data: TrainingData, *, unused: int) -> Timestamps:

@@ -11,9 +11,11 @@ from inference.candidates import Bitmap, ItemList
 from inference.explain import explain
 from inference.model import ModelLoader
 from inference.new_items import NewItems
-from inference.pipelines import Pipeline
+from inference.pipelines import AnswerCounts, Pipeline
 from inference.request import Promotion, RecommendationRequest, Trend
-from recipes.components.exploration import Bonus, ItemAges
+from inference.user_state import StateCounts
+from recipes.components.exploration import Bonus
+from recipes.components.item_age import ItemAges
 from recipes.data.histories import History
 from recipes.models.lsa.score import LSAScorer
 from recipes.retrieval.scoring import add_deltas
@@ -30,6 +32,16 @@ def models(shelf, tmp_path_factory):
 
 def traced(model, limit=10, **members):
     return Pipeline.make(model).trace(RecommendationRequest(limit, **members))
+
+
+def test_what_is_explained_is_not_counted_as_an_answer(models):
+    pipeline = Pipeline.make(models["personal"])
+    request = RecommendationRequest(10, user_id=user(1))
+    pipeline.trace(request)
+    assert (pipeline.users.counts, pipeline.answer_counts) == (StateCounts(), AnswerCounts())
+
+    pipeline.run(request)
+    assert (pipeline.users.counts.snapshot, pipeline.answer_counts.items) == (1, 10)
 
 
 def brute_force(model, items, event_types, times, target):

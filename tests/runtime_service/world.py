@@ -22,7 +22,7 @@ from common.vocabulary import Vocabulary
 from inference.past_events import PAST_ACTIONS, PAST_ITEMS
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.catalog import get_recipe
-from recipes.components.exploration import ItemAges
+from recipes.components.item_age import ItemAges
 from recipes.data.histories import FloatArray
 from recipes.data.training_data import Interactions, TrainingData
 from recipes.models.action_propensity.config import ActionPropensityConfig

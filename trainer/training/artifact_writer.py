@@ -12,7 +12,7 @@ from common.arrays import save_arrays
 from inference.batch import embed_users, user_codes_of
 from inference.past_events import PAST_ITEMS
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
-from recipes.components.exploration import ItemAges
+from recipes.components.item_age import ItemAges
 from recipes.data.histories import Histories
 from recipes.ports import ItemScorer
 from recipes.retrieval.calibration import SCANNED_FROM, IndexCalibration, IndexMeasurement, calibrate

@@ -91,6 +91,15 @@ def test_gauges_of_a_process_that_ended_are_gone_until_its_successor_sets_them()
     assert shown(block) == {("size",): 3.0}
 
 
+def test_a_gauge_is_not_shown_before_it_is_set():
+    block = Block("worker-0")
+    gauge = SharedFigures(block).gauge(SIZE)
+    assert shown(block) == {}
+
+    gauge.set(0.0)
+    assert shown(block) == {("size",): 0.0}
+
+
 def test_gauges_are_gone_from_the_moment_in_which_the_parent_knows_of_the_end():
     blocks = Block("worker-0"), Block("worker-1")
     for number, block in enumerate(blocks):

@@ -15,11 +15,11 @@ from inference.stages.score import score_all
 from inference.user_state import UserStates
 from recipes.components.exploration import (
     ExplorationSettings,
-    ItemAges,
     RandomExploration,
     UcbExploration,
     make_explorer,
 )
+from recipes.components.item_age import ItemAges
 from recipes.spec import RecipeKind
 from tests.inference.asking import rank, recommend
 from tests.runtime_service.world import N_ITEMS, item, user

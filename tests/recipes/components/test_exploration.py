@@ -5,7 +5,8 @@ import pytest
 
 from common.errors import CorruptArtifact
 from recipes.components.cluster_lists import ClusterLists
-from recipes.components.exploration import ItemAges, RandomExploration, UcbExploration, bonuses, score_gap
+from recipes.components.exploration import RandomExploration, UcbExploration, bonuses, score_gap
+from recipes.components.item_age import ItemAges
 from recipes.data.columns import NO_TIME, Columns
 from recipes.data.training_data import Interactions, TrainingData
 

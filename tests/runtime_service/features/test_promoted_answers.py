@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from inference.result import EXPLORED, PROMOTED
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
-from recipes.components.exploration import ItemAges
+from recipes.components.item_age import ItemAges
 from tests.common.filters import oracle
 from tests.runtime_service.features.running import filter_arn, group_message
 from tests.runtime_service.features.test_filtered_answers import USER, World, drawn_filter

@@ -17,7 +17,7 @@ from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
 from recipes.catalog import RECIPES
 from recipes.components.context import ContextCodes, ContextTable
-from recipes.components.exploration import ItemAges
+from recipes.components.item_age import ItemAges
 from runtime_service.features.event_offsets import EventOffsets
 from runtime_service.history import HistoryEvent
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history

@@ -17,7 +17,8 @@ from common.telemetry.shared import Block, SharedFigures
 from common.testing import loop_in_thread, wait_until
 from inference.model import ModelLoader
 from inference.new_items import NewItems
-from recipes.components.exploration import ExplorationSettings, ItemAges, UcbExploration
+from recipes.components.exploration import ExplorationSettings, UcbExploration
+from recipes.components.item_age import ItemAges
 from recipes.data.columns import NO_TIME
 from runtime_service.figures import FIGURES
 from runtime_service.history import HistoryEvent
