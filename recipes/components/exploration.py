@@ -17,6 +17,12 @@ from typing import ClassVar, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+<<<<<<< HEAD
+=======
+from common.arrays import map_arrays, save_arrays
+from common.compiled import INTS, compiled_for
+from common.errors import CorruptArtifact
+>>>>>>> cb8ef30 (Cut what a call costs beside its answer: fewer looks at gRPC's counters, one reading of metadata, ids from one fetch of random bytes, and selection without branches)
 from recipes.components.allowed_items import AllowedItems
 from recipes.components.cluster_lists import ClusterLists
 from recipes.components.item_age import SECONDS_OF_A_DAY, ItemAges
@@ -48,6 +54,93 @@ _FRESH, _LISTED = 1_024, 512
 _ENOUGH, _SCANNED = 64, 4_096
 #: New items that are drawn at a time, and how often before those that may be put in are looked for.
 _DRAWN, _TRIES = 16, 8
+<<<<<<< HEAD
+=======
+_ARRAYS = ("exploration_created", "exploration_seen", "exploration_latest")
+
+
+@compiled_for(INTS, INTS)
+def _among(items: ItemIndexes, ascending: ItemIndexes) -> ItemIndexes:
+    """Return those of some items that are among others."""
+    present, count = np.empty(len(items), np.int32), 0
+    for place in range(len(items)):
+        low, high = 0, len(ascending)
+        while low < high:
+            middle = (low + high) // 2
+            if ascending[middle] < items[place]:
+                low = middle + 1
+            else:
+                high = middle
+        if low < len(ascending) and ascending[low] == items[place]:
+            present[count] = items[place]
+            count += 1
+    return present[:count]
+
+
+@compiled_for(INTS, INTS)
+def _differ(items: ItemIndexes, few: ItemIndexes) -> NDArray[np.bool_]:
+    """Return which of some items are none of a few others: bool [k]."""
+    differ = np.ones(len(items), np.bool_)
+    for place in range(len(items)):
+        for listed in few:
+            differ[place] &= items[place] != listed
+    return differ
+
+
+@dataclass(frozen=True, slots=True)
+class ItemAges:
+    """What exploration must know of the items of an artifact.
+
+    Attributes:
+        created: int64 [n_items], seconds since 1970.
+        seen: int64 [n_items], times that each was used or shown until the snapshot.
+        latest: Time of the latest interaction.
+    """
+
+    created: NDArray[np.int64]
+    seen: NDArray[np.int64]
+    latest: int
+
+    @classmethod
+    def of(cls, data: TrainingData, shown: NDArray[np.int64]) -> Self:
+        """Work out ages by Personalize's rule.
+
+        An item without CREATION_TIMESTAMP is as old as its oldest interaction, and without one as the latest of all.
+
+        Args:
+            data: With interactions.
+            shown: int64 [n_items], impressions of each item.
+        """
+        items, times = data.interactions.item, data.interactions.timestamp
+        latest = int(times.max())
+        created = creation_times(data, unused=latest)
+        return cls(created, np.bincount(items, minlength=data.n_items) + shown, latest)
+
+    def new_items(self, days: float) -> ItemIndexes:
+        """Return the items that are at most so many days old, ascending; none where all are.
+
+        Where every item is new, none is newer than the others.
+        """
+        young = np.flatnonzero(self.latest - self.created <= days * _SECONDS_OF_A_DAY)
+        return (young if len(young) < len(self.created) else young[:0]).astype(np.int32)
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays."""
+        save_arrays(folder, dict(zip(_ARRAYS, (self.created, self.seen, np.array(self.latest)), strict=True)))
+
+    @classmethod
+    def load(cls, folder: Path, *, n_items: int) -> Self:
+        """Open what was saved.
+
+        Raises:
+            CorruptArtifact: A file is missing, cannot be read or does not fit.
+        """
+        arrays = map_arrays(folder, _ARRAYS)
+        created, seen, latest = (arrays[name] for name in _ARRAYS)
+        if created.shape != (n_items,) or seen.shape != (n_items,) or latest.shape != ():
+            raise CorruptArtifact(f"`exploration_created.npy`: got shape {created.shape}, want {n_items} items")
+        return cls(created, seen, int(latest))
+>>>>>>> cb8ef30 (Cut what a call costs beside its answer: fewer looks at gRPC's counters, one reading of metadata, ids from one fetch of random bytes, and selection without branches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +258,7 @@ class Explorer:
 
     def new_among(self, items: ItemIndexes) -> ItemIndexes:
         """Return those of some items that are new."""
-        every = self.items
-        if not len(every):
-            return items[:0]
-        new: ItemIndexes = items[every[np.minimum(every.searchsorted(items), len(every) - 1)] == items]
-        return new
+        return _among(items, self.items)
 
     def redraw(self) -> None:
         """Draw again what many requests share."""
@@ -358,7 +447,7 @@ class RandomExploration(Explorer):
         chosen = every[:0]
         for _ in range(_TRIES if len(every) else 0):
             drawn = every[sums.searchsorted(self.random.random(_DRAWN) * sums[-1], side="right")]
-            fits = ~np.isin(drawn, absent_from)
+            fits = _differ(drawn, absent_from)
             if allowed is not None:
                 fits &= allowed.contains(drawn)
             chosen = _first_different(np.concatenate([chosen, drawn[fits]]))[:count]
