@@ -21,7 +21,7 @@ from inference.run import SHARED, PipelineRun
 from recipes.components.exploration import Bonus
 from recipes.data.histories import ItemIndexes
 from recipes.retrieval.interface import Nearest
-from recipes.retrieval.reaching import reaching_deltas
+from recipes.retrieval.reaching import best_of_both, lowered_among, reaching_deltas
 from recipes.retrieval.rescore import inner_products
 from recipes.retrieval.scan import ScanIndex
 
@@ -95,14 +95,19 @@ class Retrieve:
             return None
         depth, lowered = max(run.limit, SHARED), _lowered(run)
         # Of the first few an index may find nearly all, and of those behind them far fewer.
-        is_deep = run.limit + lowered + excluded > run.model.index_depth
+        is_deep = run.limit + excluded > run.model.index_depth
         index = scan if run.filtered or is_deep else run.model.index
         query, limit = run.state.embedding, depth + lowered
         if index is not None and excluded <= self._excluded:
             if limit + excluded >= n_items:
                 return None
+            nearest = index.nearest(query, limit + excluded)
+            if index is not scan and run.limit + excluded + _pushing(run, nearest, lowered) > run.model.index_depth:
+                if scan is None:
+                    return None
+                nearest = scan.nearest(query, limit + excluded)
             contains = candidates.contains if candidates.restricts else None
-            items = _with_deltas(run, index.nearest(query, limit + excluded), depth, contains)
+            items = _with_deltas(run, nearest, depth, contains)
             if len(items) >= min(depth, n_items - excluded):
                 return items
         if index is None or scan is None or limit >= n_items:
@@ -122,8 +127,20 @@ def _lowered(run: PipelineRun) -> int:
     return lowered if run.bonus is None else lowered + int(np.count_nonzero(run.bonus.values < 0))
 
 
+def _pushing(run: PipelineRun, nearest: Nearest, lowered: int) -> int:
+    """Count the items whose scores are lowered that push others out of the first places of what was found.
+
+    A user's repeats may be many, and are seldom what the user's vector is nearest to.
+    """
+    deltas, query = run.state.score_deltas, run.state.embedding
+    if run.limit + lowered <= run.model.index_depth or run.bonus is not None:
+        return lowered
+    products = inner_products(run.model.scorer.item_vectors, nearest.items, query)
+    return lowered_among(nearest.items, products, deltas.items, deltas.values, run.limit)
+
+
 def _with_deltas(run: PipelineRun, nearest: Nearest, depth: int, contains: _Contains | None) -> ItemIndexes:
-    """Put the items of deltas that matter beside what was found, and note whether that was proven.
+    """Choose the best of what was found and of the items of deltas, and note whether what was found was proven.
 
     Args:
         run: The request.
@@ -132,7 +149,7 @@ def _with_deltas(run: PipelineRun, nearest: Nearest, depth: int, contains: _Cont
         contains: Tells which items may be returned; None for all.
 
     Returns:
-        int32, ascending, all of them may be returned.
+        int32, ascending, all of them may be returned: the best `depth` and those that score as much as the last.
     """
     run.exact, run.added = nearest.proven, None
     if run.bonus is not None:
@@ -147,10 +164,10 @@ def _with_deltas(run: PipelineRun, nearest: Nearest, depth: int, contains: _Cont
     if contains is not None:
         passing = contains(others)
         others, values = others[passing], values[passing]
-    items = np.concatenate([near, others])
-    order = items.argsort()
-    run.added = np.concatenate([added, values])[order]
-    return items[order]
+    # Scored again with what is left: what is added up in one way only has the same bits everywhere.
+    other_products = inner_products(run.model.scorer.item_vectors, others, query)
+    items, run.added = best_of_both(near, products, added, others, other_products, values, depth)
+    return items
 
 
 def _with_all(run: PipelineRun, nearest: Nearest, bonus: Bonus) -> ItemIndexes:

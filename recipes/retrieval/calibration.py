@@ -249,7 +249,7 @@ class _Builder:
             return best
         for attempt in (self._lists, self._forest):
             measured, files = attempt(best, expected)
-            if measured is not None and measured.micros < _CLEARLY_CHEAPER * best.micros:
+            if measured is not None and self._is_cheaper(measured, best):
                 best = measured
                 self.kept = {"scan", files}
         return best
@@ -277,8 +277,11 @@ class _Builder:
         return ScanIndex.open(folder, self.item_vectors)
 
     def _lists(self, best: IndexMeasurement, expected: list[ItemIndexes]) -> tuple[IndexMeasurement | None, str]:
-        """Try more and longer lists until they find enough, or are no cheaper than what is there."""
-        n_items = len(self.item_vectors)
+        """Try more and longer lists until they find enough of all that shares are taken over, too.
+
+        Where none does that is clearly cheaper than what is there, the first that finds enough of the first few.
+        """
+        n_items, enough = len(self.item_vectors), None
         for most_clusters, length in self.plan.lists:
             clusters = min(most_clusters, len(self.user_vectors))
             name = f"lists-{clusters}-{length}"
@@ -304,10 +307,18 @@ class _Builder:
                 )
                 measured = self._add(setting, index, expected)
                 if measured.recall_at_25 >= self.recall_floor:
-                    return self._deepen_last(index, expected), name
+                    deepened, is_cheap = self._deepen_last(index, expected), self._is_cheaper(measured, best)
+                    enough = enough or (deepened, name)
+                    if is_cheap and (deepened.depth or 0) >= _SEARCHED:
+                        return deepened, name
+                    if not is_cheap:
+                        return enough
                 if measured.micros > best.micros:
                     break
-        return None, ""
+        return enough or (None, "")
+
+    def _is_cheaper(self, measured: IndexMeasurement, best: IndexMeasurement) -> bool:
+        return measured.micros < _CLEARLY_CHEAPER * best.micros
 
     def _forest(self, best: IndexMeasurement, expected: list[ItemIndexes]) -> tuple[IndexMeasurement | None, str]:
         """Build a forest of the catalogue where the best one of a part is cheaper than what is there."""

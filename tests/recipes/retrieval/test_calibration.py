@@ -124,6 +124,19 @@ def test_what_is_chosen_is_said_to_be_good_for_as_many_as_it_finds_enough_of(vec
     assert 25 < chosen.depth < 500
 
 
+@pytest.mark.parametrize(("micros", "probes"), [(20, 4), (35, 1)])
+def test_lists_that_find_enough_of_the_hundred_best_are_preferred_where_they_are_clearly_cheaper(
+    vectors, users, tmp_path, micros, probes
+):
+    plan = replace(PLAN, lists=((16, 120),), probes=(1, 4))
+    # One list has 0.46 of the first 25 and 0.34 of the first hundred; four have 0.83 and 0.71. The scan takes 40.
+    calibration = calibrated(vectors, users, tmp_path, micros=[100, 40, 10, micros], plan=plan, recall_floor=0.4)
+
+    depths = [measured.depth for measured in calibration.measurements[2:4]]
+    assert depths[0] < 100 <= depths[1]
+    assert (calibration.chosen.index, calibration.chosen.probes) == ("lists", probes)
+
+
 def test_lists_are_not_chosen_where_they_save_little(vectors, users, tmp_path):
     calibration = calibrated(vectors, users, tmp_path, micros=[100, 60, 50, 51, 52, 53], recall_floor=0.1)
 

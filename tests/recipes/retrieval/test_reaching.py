@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.retrieval.reaching import reaching_deltas
+from recipes.retrieval.reaching import best_of_both, lowered_among, reaching_deltas
 
 N_ITEMS = 60
 
@@ -45,6 +45,12 @@ def test_the_best_are_those_of_scoring_everything(seed, n_nearest, depth, finest
     with_deltas = np.union1d(nearest, items).astype(np.int32)
     assert best(scored, scores[scored], depth) == best(with_deltas, scores[with_deltas], depth)
 
+    chosen, changes = best_of_both(nearest, products[nearest], added, others, products[others], other_values, depth)
+    assert (np.diff(chosen) > 0).all()
+    np.testing.assert_array_equal(products[chosen] + changes, scores[chosen])
+    last = np.sort(scores[scored])[::-1][:depth][-1]
+    assert sorted(chosen) == sorted(scored[scores[scored] >= last])
+
 
 def test_what_cannot_reach_the_best_is_left_out():
     nearest, products = np.array([5, 3], np.int32), np.array([2.0, 1.0], np.float32)
@@ -61,3 +67,13 @@ def test_where_nothing_is_known_nothing_is_left_out(bound, depth):
     items, values = np.array([7, 9], np.int32), np.array([-0.5, 0.5], np.float32)
 
     assert reaching_deltas(nearest, products, items, values, bound, depth)[1].tolist() == [7, 9]
+
+
+def test_items_that_are_lowered_count_where_they_push_others_out():
+    items, values = np.array([7, 3, 9, 5], np.int32), np.array([-0.5, 1.0, -1.5, 0.0], np.float32)
+    nearest, products = np.array([9, 3, 7, 5, 1], np.int32), np.array([5.0, 4.0, 3.0, 2.0, 1.0], np.float32)
+
+    # The first of the others is 3, the second 5.
+    assert [lowered_among(nearest, products, items, values, limit) for limit in (1, 2, 3, 9)] == [1, 2, 2, 2]
+    assert lowered_among(nearest, products, items[:0], values[:0], 1) == 0
+    assert lowered_among(nearest[:0], products[:0], items, values, 1) == 0
