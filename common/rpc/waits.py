@@ -23,14 +23,9 @@ __all__ = ["CallCounts", "CallWaits", "counters_of_newest_server"]
 _CHANNELZ: Final = channelz.ChannelzServicer  # type: ignore[attr-defined]  # not in the stubs
 #: Between two looks while calls wait long, and while they do not: a look takes 0.3 ms, and 4 ms on a busy machine.
 _LOOK_SECONDS: Final = 0.1
-<<<<<<< HEAD
-=======
 _CALM_SECONDS: Final = 0.5
 #: Calls wait long, but not too long yet, from this part of the limit on.
 _LONG: Final = 0.125
-#: A server that was given fewer calls since the last look is not looked at: hardly anybody calls it.
-_FEW_CALLS: Final = 3
->>>>>>> cb8ef30 (Cut what a call costs beside its answer: fewer looks at gRPC's counters, one reading of metadata, ids from one fetch of random bytes, and selection without branches)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,17 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
-=======
-from common.arrays import map_arrays, save_arrays
 from common.compiled import INTS, compiled_for
-from common.errors import CorruptArtifact
->>>>>>> cb8ef30 (Cut what a call costs beside its answer: fewer looks at gRPC's counters, one reading of metadata, ids from one fetch of random bytes, and selection without branches)
 from recipes.components.allowed_items import AllowedItems
 from recipes.components.cluster_lists import ClusterLists
 from recipes.components.item_age import SECONDS_OF_A_DAY, ItemAges
@@ -54,9 +49,6 @@ _FRESH, _LISTED = 1_024, 512
 _ENOUGH, _SCANNED = 64, 4_096
 #: New items that are drawn at a time, and how often before those that may be put in are looked for.
 _DRAWN, _TRIES = 16, 8
-<<<<<<< HEAD
-=======
-_ARRAYS = ("exploration_created", "exploration_seen", "exploration_latest")
 
 
 @compiled_for(INTS, INTS)
@@ -85,62 +77,6 @@ def _differ(items: ItemIndexes, few: ItemIndexes) -> NDArray[np.bool_]:
         for listed in few:
             differ[place] &= items[place] != listed
     return differ
-
-
-@dataclass(frozen=True, slots=True)
-class ItemAges:
-    """What exploration must know of the items of an artifact.
-
-    Attributes:
-        created: int64 [n_items], seconds since 1970.
-        seen: int64 [n_items], times that each was used or shown until the snapshot.
-        latest: Time of the latest interaction.
-    """
-
-    created: NDArray[np.int64]
-    seen: NDArray[np.int64]
-    latest: int
-
-    @classmethod
-    def of(cls, data: TrainingData, shown: NDArray[np.int64]) -> Self:
-        """Work out ages by Personalize's rule.
-
-        An item without CREATION_TIMESTAMP is as old as its oldest interaction, and without one as the latest of all.
-
-        Args:
-            data: With interactions.
-            shown: int64 [n_items], impressions of each item.
-        """
-        items, times = data.interactions.item, data.interactions.timestamp
-        latest = int(times.max())
-        created = creation_times(data, unused=latest)
-        return cls(created, np.bincount(items, minlength=data.n_items) + shown, latest)
-
-    def new_items(self, days: float) -> ItemIndexes:
-        """Return the items that are at most so many days old, ascending; none where all are.
-
-        Where every item is new, none is newer than the others.
-        """
-        young = np.flatnonzero(self.latest - self.created <= days * _SECONDS_OF_A_DAY)
-        return (young if len(young) < len(self.created) else young[:0]).astype(np.int32)
-
-    def save(self, folder: Path) -> None:
-        """Write the arrays."""
-        save_arrays(folder, dict(zip(_ARRAYS, (self.created, self.seen, np.array(self.latest)), strict=True)))
-
-    @classmethod
-    def load(cls, folder: Path, *, n_items: int) -> Self:
-        """Open what was saved.
-
-        Raises:
-            CorruptArtifact: A file is missing, cannot be read or does not fit.
-        """
-        arrays = map_arrays(folder, _ARRAYS)
-        created, seen, latest = (arrays[name] for name in _ARRAYS)
-        if created.shape != (n_items,) or seen.shape != (n_items,) or latest.shape != ():
-            raise CorruptArtifact(f"`exploration_created.npy`: got shape {created.shape}, want {n_items} items")
-        return cls(created, seen, int(latest))
->>>>>>> cb8ef30 (Cut what a call costs beside its answer: fewer looks at gRPC's counters, one reading of metadata, ids from one fetch of random bytes, and selection without branches)
 
 
 @dataclass(frozen=True, slots=True)

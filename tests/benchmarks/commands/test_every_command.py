@@ -15,12 +15,8 @@ PARTS = {
     "benchmarks.load.clients",
     "benchmarks.put_clients",
     "benchmarks.quality.rectools_sasrec",
-<<<<<<< HEAD
     "benchmarks.ray_nodes",
-    "benchmarks.untold_runtime",
-=======
     "benchmarks.lesser_runtime",
->>>>>>> 076b6cb (Let lists answer though a history lowers items, score what rules lead to once, and measure what a call costs part by part)
 }
 
 
