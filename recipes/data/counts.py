@@ -61,7 +61,7 @@ class StepsOfItems:
             places = np.empty(total, np.int64)
         before, after = np.empty(total, np.uint8), np.empty(total, np.uint8)
         _sort_steps(histories.items, offsets, offsets[:-1].copy(), places)
-        _reach(histories.offsets, window, before, after)
+        _window_sizes(histories.offsets, window, before, after)
         return cls(histories.items, offsets, places, before, after)
 
 
@@ -75,7 +75,7 @@ def _sort_steps(items: ItemIndexes, offsets: Offsets, free: Offsets, places: NDA
 
 
 @compiled
-def _reach(offsets: Offsets, window: int, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> None:
+def _window_sizes(offsets: Offsets, window: int, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> None:
     for user in range(len(offsets) - 1):
         for step in range(offsets[user], offsets[user + 1]):
             before[step] = min(window, step - offsets[user])
@@ -105,8 +105,8 @@ def strongest_followers(
         [n_items, n_items], row i, column j: the scaled counts, above 0.
     """
     n_items = len(steps.offsets) - 1
-    reach = 0 if not len(steps.after) else int(steps.after.max()) * (2 if backward else 1)
-    most = int(np.minimum(np.diff(steps.offsets) * reach, min(kept, n_items)).sum())
+    per_use = 0 if not len(steps.after) else int(steps.after.max()) * (2 if backward else 1)
+    most = int(np.minimum(np.diff(steps.offsets) * per_use, min(kept, n_items)).sum())
     # As many as there can be: the system gives memory to those that are written alone.
     columns, values = np.empty(most, np.int32), np.empty(most, np.float32)
     offsets = np.zeros(n_items + 1, np.int64)
@@ -155,10 +155,10 @@ def _count_followers(
         for place in range(n_listed):
             strengths[place] = sums[columns[place]] * leader_scale[leader] * follower_scale[columns[place]]
             sums[columns[place]] = 0.0
-        least, room = _least_kept(strengths, kept)
+        least, n_ties = _least_kept(strengths, kept)
         for place in range(n_listed):
-            if strengths[place] > least or (strengths[place] == least and room > 0):
-                room -= strengths[place] == least
+            if strengths[place] > least or (strengths[place] == least and n_ties > 0):
+                n_ties -= strengths[place] == least
                 out_columns[end], out_values[end] = columns[place], strengths[place]
                 end += 1
         out_offsets[leader + 1] = end

@@ -21,7 +21,7 @@ def dense(matrix):
     return values
 
 
-def followers(
+def successors(
     histories, *, n_items, window, weights=None, backward=0.0, leader_scale=None, follower_scale=None, kept=1000
 ):
     ones = np.ones(n_items, np.float32)
@@ -36,7 +36,7 @@ def followers(
 
 
 def counted(sequences, **options):
-    return dense(followers(make_data(sequences, options["n_items"]).histories(), **options))
+    return dense(successors(make_data(sequences, options["n_items"]).histories(), **options))
 
 
 def pair_by_pair(histories, *, n_items, window, weights):
@@ -64,7 +64,7 @@ def test_counts_of_one_pair_are_summed():
 
 
 def test_histories_without_pairs_give_an_empty_matrix():
-    counts = followers(make_data([[0], [1]], 3).histories(), n_items=3, window=5)
+    counts = successors(make_data([[0], [1]], 3).histories(), n_items=3, window=5)
     assert (counts.offsets.tolist(), len(counts.columns)) == ([0, 0, 0, 0], 0)
 
 
@@ -74,7 +74,7 @@ def test_followers_are_counted_both_ways_scaled_and_cut_to_the_strongest(kept):
     weights = random.integers(0, 4, len(histories.items)).astype(np.float32)
     leader_scale, follower_scale = (random.integers(1, 3, NOISE_ITEMS).astype(np.float32) for _ in range(2))
 
-    matrix = followers(
+    matrix = successors(
         histories,
         n_items=NOISE_ITEMS,
         window=5,
@@ -86,10 +86,10 @@ def test_followers_are_counted_both_ways_scaled_and_cut_to_the_strongest(kept):
     )
 
     counts = pair_by_pair(histories, n_items=NOISE_ITEMS, window=5, weights=weights)
-    wanted = ((counts + 0.25 * counts.T) * np.outer(leader_scale, follower_scale)).astype(np.float32)
+    expected = ((counts + 0.25 * counts.T) * np.outer(leader_scale, follower_scale)).astype(np.float32)
     # Of equally strong ones those of lower index; float32 makes equal what was added in another order.
-    ranks = np.argsort(np.argsort(-wanted, axis=1, kind="stable"), axis=1)
-    np.testing.assert_allclose(dense(matrix), np.where(ranks < kept, wanted, 0.0), rtol=1e-6)
+    ranks = np.argsort(np.argsort(-expected, axis=1, kind="stable"), axis=1)
+    np.testing.assert_allclose(dense(matrix), np.where(ranks < kept, expected, 0.0), rtol=1e-6)
     assert (matrix.values > 0).all()
     assert all((np.diff(matrix.columns[matrix.span(row)]) > 0).all() for row in range(NOISE_ITEMS))
 
@@ -98,7 +98,7 @@ def test_directions_are_the_eigenvectors_of_what_occurs_together():
     histories = noise().histories()
     ones = np.ones(len(histories.items), np.float32)
     counts = pair_by_pair(histories, n_items=NOISE_ITEMS, window=5, weights=ones)
-    together = counts + counts.T
+    cooccurrence = counts + counts.T
     total = total_cooccurrence(histories, n_items=NOISE_ITEMS, window=5)
     scale = (1.0 / np.sqrt(total + 1.0)).astype(np.float32)
     options = {"n_items": NOISE_ITEMS, "window": 5, "scale": scale, "seed": 1}
@@ -106,11 +106,11 @@ def test_directions_are_the_eigenvectors_of_what_occurs_together():
     every = cooccurrence_directions(histories, count=2 * NOISE_ITEMS, **options)
     first, again = (cooccurrence_directions(histories, count=4, **options) for _ in range(2))
 
-    np.testing.assert_allclose(total, together.sum(axis=1), rtol=1e-5)
-    values, vectors = np.linalg.eigh(together * np.outer(scale, scale))
+    np.testing.assert_allclose(total, cooccurrence.sum(axis=1), rtol=1e-5)
+    values, vectors = np.linalg.eigh(cooccurrence * np.outer(scale, scale))
     assert every.shape == (NOISE_ITEMS, NOISE_ITEMS)
-    wanted = (vectors * np.abs(values)) @ vectors.T
-    np.testing.assert_allclose(every @ every.T, wanted, atol=1e-4)
+    expected = (vectors * np.abs(values)) @ vectors.T
+    np.testing.assert_allclose(every @ every.T, expected, atol=1e-4)
     assert first.tobytes() == again.tobytes()
     assert np.linalg.norm(first[:, 0]) ** 2 == pytest.approx(np.abs(values).max(), rel=1e-3)
 

@@ -35,9 +35,9 @@ def directions(matrix, *, count, seed):
 def test_leading_eigenvectors_rebuild_the_matrix_as_well_as_can_be():
     matrix = np.zeros((12, 12), np.float32)
     matrix[:6, :6], matrix[6:, 6:] = 3.0, 1.0  # two blocks: eigenvalues 18 and 6, all others 0
-    found = directions(sparse(matrix), count=2, seed=0)
-    np.testing.assert_allclose(found @ found.T, matrix, atol=1e-3)
-    assert np.linalg.norm(found, axis=0) ** 2 == pytest.approx([18, 6], rel=1e-3)
+    rebuilt = directions(sparse(matrix), count=2, seed=0)
+    np.testing.assert_allclose(rebuilt @ rebuilt.T, matrix, atol=1e-3)
+    assert np.linalg.norm(rebuilt, axis=0) ** 2 == pytest.approx([18, 6], rel=1e-3)
 
 
 def test_the_same_seed_gives_the_same_directions():
