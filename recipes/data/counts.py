@@ -155,10 +155,10 @@ def _count_followers(
         for place in range(n_listed):
             strengths[place] = sums[columns[place]] * leader_scale[leader] * follower_scale[columns[place]]
             sums[columns[place]] = 0.0
-        least, n_ties = _least_kept(strengths, kept)
+        least, n_equal_kept = _least_kept(strengths, kept)
         for place in range(n_listed):
-            if strengths[place] > least or (strengths[place] == least and n_ties > 0):
-                n_ties -= strengths[place] == least
+            if strengths[place] > least or (strengths[place] == least and n_equal_kept > 0):
+                n_equal_kept -= strengths[place] == least
                 out_columns[end], out_values[end] = columns[place], strengths[place]
                 end += 1
         out_offsets[leader + 1] = end
