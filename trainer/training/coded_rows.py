@@ -6,11 +6,13 @@ sorted, such columns compare, sort and join as the texts that they stand for, wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import polars as pl
 
 from common import columns
+from common.arrow_schema import frame_schema
+from common.avro import AvroSchema
 from common.tables import Table
 
 __all__ = ["by_users", "read_coded"]
@@ -23,12 +25,12 @@ _OF_EVENTS = (columns.EVENT_ID, columns.LOG_OFFSET, columns.SESSION_ID)
 _ROWS_AT_ONCE = 1 << 21
 
 
-def read_coded(table: Table, fields: Sequence[str], *, version: int) -> pl.DataFrame:
+def read_coded(table: Table, schema: AvroSchema, *, version: int) -> pl.DataFrame:
     """Read the rows of a table of interactions.
 
     Args:
         table: To be read.
-        fields: Names of the columns of its schema.
+        schema: Of its dataset.
         version: Of the table.
 
     Returns:
@@ -39,12 +41,14 @@ def read_coded(table: Table, fields: Sequence[str], *, version: int) -> pl.DataF
         CorruptArtifact: A file of the table is damaged or missing.
         Unavailable: The store cannot be reached.
     """
+    fields = frame_schema(schema)
     categories, present = _survey(table.batches([*fields, *_OF_EVENTS], version=version))
     coded = [pl.col(name).cast(pl.Enum(values)) for name, values in categories.items()]
     names = [*fields, *(name for name in _OF_EVENTS if name in present)]
     batches = (batch.with_columns(coded) for batch in table.batches(names, version=version))
-    # In chunks of some size: a scan yields very small ones.
-    return pl.concat(list(_gathered(batches)), rechunk=False)
+    # In chunks of some size: a scan yields very small ones, and none of a table whose rows have all been deleted.
+    parts = list(_gathered(batches))
+    return pl.concat(parts, rechunk=False) if parts else pl.DataFrame(schema=fields)
 
 
 def by_users(rows: pl.DataFrame, *, rows_at_once: int = _ROWS_AT_ONCE) -> Iterator[pl.DataFrame]:

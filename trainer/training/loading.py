@@ -388,8 +388,7 @@ def open_features(store: Store, table: TableVersion, *, folder: Path) -> Feature
 
 
 def _read(store: Store, table: TableVersion, schema: AvroSchema) -> pl.DataFrame:
-    names = [field.name for field in schema.fields]
-    return read_coded(Table(store, table.location), names, version=table.version)
+    return read_coded(Table(store, table.location), schema, version=table.version)
 
 
 def _different(ids: pl.Series) -> pl.Series:

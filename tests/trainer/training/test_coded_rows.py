@@ -2,14 +2,19 @@
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 
 from common import columns
+from common.avro import AvroField, AvroSchema
 from common.settings import StoreSettings
 from common.storage.objects import open_store
 from common.tables import Table
 from trainer.training.coded_rows import by_users, read_coded
 
 NAMES = [columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP, columns.EVENT_TYPE]
+SCHEMA = AvroSchema(
+    "Interactions", tuple(AvroField(name, "long" if name == columns.TIMESTAMP else "string") for name in NAMES)
+)
 
 
 @pytest.fixture
@@ -36,7 +41,7 @@ def test_coded_columns_read_and_sort_as_texts(table):
     table.append(first)
     version = table.append(second)
 
-    read = read_coded(table, NAMES, version=version)
+    read = read_coded(table, SCHEMA, version=version)
 
     texts = [columns.USER_ID, columns.ITEM_ID, columns.EVENT_TYPE]
     assert all(isinstance(read[name].dtype, pl.Enum) for name in texts)
@@ -48,11 +53,18 @@ def test_coded_columns_read_and_sort_as_texts(table):
 
 def test_internal_columns_are_read_where_events_have_values(table):
     version = table.append(rows(["u1"]))
-    assert read_coded(table, NAMES, version=version).columns == NAMES
+    assert read_coded(table, SCHEMA, version=version).columns == NAMES
     version = table.append(rows(["u1"], **{columns.LOG_OFFSET: [7], columns.SESSION_ID: ["s1"]}))
-    read = read_coded(table, NAMES, version=version)
+    read = read_coded(table, SCHEMA, version=version)
     assert set(read.columns) == {*NAMES, columns.LOG_OFFSET, columns.SESSION_ID}
     assert sorted(read[columns.LOG_OFFSET].to_list(), key=str) == [7, None]
+
+
+def test_a_table_whose_rows_have_all_been_deleted_is_read(table, tmp_path):
+    table.append(rows(["u1", "u2"]))
+    DeltaTable(str(tmp_path / table.location)).delete()
+    read = read_coded(table, SCHEMA, version=table.version())
+    assert (len(read), read.columns) == (0, NAMES)
 
 
 def test_parts_have_all_rows_of_their_users_in_order():
