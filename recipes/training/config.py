@@ -23,7 +23,7 @@ _COMPILED = 600 * _MIB
 #: are evaluated, scored and indexed; with the full softmax, gradients and their updates too.
 _COPIES, _DENSE_COPIES = 12, 14
 #: What of an interaction is counted, cut into windows and packed.
-_PER_INTERACTION = 100
+_PER_INTERACTION = 60
 
 
 class SequenceConfig(RecipeConfig):
@@ -48,7 +48,7 @@ class SequenceConfig(RecipeConfig):
     def fit_bytes(self, size: DataSize) -> int:
         """Return about how much memory a fit takes at its peak, beside the data.
 
-        bytes = 600 MiB + 4 (d + 2) items copies + 100 interactions; copies are 14 with the full softmax, else 12.
+        bytes = 600 MiB + 4 (d + 2) items copies + 60 interactions; copies are 14 with the full softmax, else 12.
         """
         copies = _DENSE_COPIES if size.items <= self.full_softmax_items else _COPIES
         return _COMPILED + 4 * (self.width + 2) * size.items * copies + _PER_INTERACTION * size.interactions

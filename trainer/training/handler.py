@@ -94,6 +94,10 @@ class TrainingJobHandler:
         checkpoints.remove()
         return result
 
+    def given_up(self, payload: jobs_pb2.SolutionVersionTrainingPayload) -> None:
+        """Remove the checkpoints of a training whose last attempt failed."""
+        JobCheckpoints(self._store, payload.artifact_location).remove()
+
     def _train(
         self,
         payload: jobs_pb2.SolutionVersionTrainingPayload,

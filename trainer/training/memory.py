@@ -29,8 +29,11 @@ __all__ = ["MemoryBudget", "available_bytes", "describe_bytes", "needed_bytes", 
 _MIB: Final = 1024**2
 #: A training process that has imported everything and loaded nothing.
 _PROCESS: Final = 250 * _MIB
-#: What an interaction takes while it is loaded: its ids, the columns, and the arrays made of them.
-_PER_INTERACTION: Final = 250
+#: What the tables take while they are loaded: batches, and of an interaction its columns and the arrays made of them.
+_LOADING: Final = 200 * _MIB
+_LOADING_INTERACTION: Final = 155
+#: What stays of an interaction.
+_LOADED_INTERACTION: Final = 60
 #: The same for users and items: ids, vocabularies, popularity, indexes.
 _PER_USER: Final = 300
 _PER_ITEM: Final = 1500
@@ -42,10 +45,12 @@ _log = get_logger(__name__)
 def training_bytes(config: RecipeConfig, size: DataSize) -> int:
     """Return about how much memory a training takes at its peak.
 
-    bytes = process + 250 interactions + 300 users + 1500 items + what the fit takes by its configuration.
+    bytes = 250 MiB + 300 users + 1500 items + the larger of what loading takes, 200 MiB + 155 interactions, and of what
+    the fit takes by its configuration, with 60 interactions.
     """
-    loaded = _PER_INTERACTION * size.interactions + _PER_USER * size.users + _PER_ITEM * size.items
-    return _PROCESS + loaded + config.fit_bytes(size)
+    loading = _LOADING + _LOADING_INTERACTION * size.interactions
+    fit = _LOADED_INTERACTION * size.interactions + config.fit_bytes(size)
+    return _PROCESS + _PER_USER * size.users + _PER_ITEM * size.items + max(loading, fit)
 
 
 def needed_bytes(spec: TrainingSpec, size: DataSize) -> int:

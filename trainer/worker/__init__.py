@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from common.errors import StorageFull, TailorbirdError, Throttled
 
-__all__ = ["NO_DETAILS", "CancelReason", "JobCancelled", "JobContext", "JobHandler", "NullJobContext", "is_retryable"]
+__all__ = [
+    "NO_DETAILS", "CancelReason", "JobCancelled", "JobContext", "JobHandler", "KeepsForRetries", "NullJobContext",
+    "is_retryable",
+]  # fmt: skip
 
 #: Of jobs that only say how far they are.
 NO_DETAILS: Final[Mapping[str, float]] = MappingProxyType({})
@@ -108,6 +111,14 @@ class JobHandler(Protocol):
             Unavailable: Something needed cannot be reached; another attempt may succeed.
             TailorbirdError: Another attempt cannot succeed; the message says what to do.
         """
+
+
+@runtime_checkable
+class KeepsForRetries(Protocol):
+    """A handler that keeps something of a failed attempt for the next one."""
+
+    def given_up(self, payload: Any) -> None:
+        """Remove what was kept: no other attempt follows."""
 
 
 def is_retryable(error: TailorbirdError) -> bool:

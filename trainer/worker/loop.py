@@ -19,7 +19,7 @@ from common.process.contact import PeerContact
 from common.telemetry import NO_FIGURES, NO_TRACER, Figures, Tracer, bound
 from protos.tailorbird.internal.v1 import jobs_pb2
 from trainer.figures import ENDED, JOB_SECONDS, RUNNING
-from trainer.worker import CancelReason, JobCancelled, JobHandler, is_retryable
+from trainer.worker import CancelReason, JobCancelled, JobHandler, KeepsForRetries, is_retryable
 from trainer.worker.lease import Lease
 from trainer.worker.queue import JobQueue
 
@@ -167,11 +167,18 @@ class Worker:
         # The reason may quote what stands in a caller's files; the resource's description has it.
         _log.warning("job_failed", retryable=retryable)
         _log.debug("job_failed", message=reason)
-        self._deliver(lambda: self._queue.fail(job, reason=reason, retryable=retryable), lease)
+        will_retry = self._deliver(lambda: self._queue.fail(job, reason=reason, retryable=retryable), lease)
+        member = job.WhichOneof("payload") or ""
+        handler: object = self._handlers.get(member)
+        if will_retry is False and isinstance(handler, KeepsForRetries):
+            handler.given_up(getattr(job, member))
         return "failed"
 
-    def _deliver(self, send: Callable[[], Any], lease: Lease) -> None:
+    def _deliver(self, send: Callable[[], Any], lease: Lease) -> Any:
         """Send an outcome until it is taken: what was done must not be done again because a call failed.
+
+        Returns:
+            What `send` returned; None where it was not taken.
 
         Raises:
             TailorbirdError: The control plane does not want it.
@@ -179,12 +186,12 @@ class Worker:
         backoff = Backoff(_BACKOFF)
         while lease.cancel_reason is not CancelReason.LOST:
             try:
-                send()
-                return
+                return send()
             except TailorbirdError as error:
                 if not is_retryable(error):
                     raise
                 _log.warning("outcome_not_delivered", reason=error.reason, message=error.message)
                 self._closing.wait(backoff.failed())
                 if self._closing.is_set() and backoff.failures > 1:
-                    return  # the lease will run out instead
+                    break  # the lease will run out instead
+        return None

@@ -123,6 +123,8 @@ def document(message: Any) -> Document:
     for field, value in message.ListFields():
         if field.name == "empty_members":
             values |= {name: {} if _is_map(message, name) else [] for name in value}
+        elif field.GetOptions().Extensions[options_pb2.beside_aws]:
+            continue  # Personalize has nothing like it
         elif field.message_type is not None and field.message_type.GetOptions().map_entry:
             values[field.json_name] = {key: _plain(field.message_type.fields[1], item) for key, item in value.items()}
         elif field.is_repeated:

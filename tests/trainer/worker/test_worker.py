@@ -10,10 +10,11 @@ import psutil
 import pytest
 
 from common.artifacts import open_artifact
-from common.errors import InvalidInput, ResourceNotFound
+from common.errors import InvalidInput, ResourceNotFound, Unavailable
 from common.telemetry import NO_FIGURES
 from common.telemetry.shared import Block, SharedFigures
 from common.testing import serving, wait_until
+from control_plane.jobs.queue import MAX_ATTEMPTS
 from control_plane.server import Timing
 from protos.tailorbird.control.v1.solution_pb2 import CreateSolutionRequest
 from tests.common.telemetry.shown import shown
@@ -262,3 +263,29 @@ def test_deleted_datasets_leave_nothing_in_the_store(bench):
     with bench.worker():
         wait_until(lambda: not bench.world.resources.datasets.list(EVERYTHING, dataset_group_arn=group).items)
     assert list(bench.place.store.list("datasets")) == []
+
+
+class Unlucky:
+    """Does trainings that always fail for trouble of the moment, and keeps something for the next attempt."""
+
+    def __init__(self):
+        self.attempts = []
+        self.given_up_after = []
+
+    def run(self, payload, context):
+        self.attempts.append(payload.artifact_location)
+        raise Unavailable("the disk is away")
+
+    def given_up(self, payload):
+        self.given_up_after.append((payload.artifact_location, len(self.attempts)))
+
+
+def test_what_is_kept_for_the_next_attempt_goes_when_none_follows(bench):
+    unlucky = Unlucky()
+    version = bench.version(bench.filled_group())
+
+    with bench.worker(handlers={"solution_version_training": unlucky}):
+        wait_until(lambda: bench.described(version).status == "CREATE FAILED")
+        wait_until(lambda: unlucky.given_up_after)
+
+    assert unlucky.given_up_after == [(bench.described(version).artifact_location, MAX_ATTEMPTS)]
