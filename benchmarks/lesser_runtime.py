@@ -22,7 +22,7 @@ __all__ = ["LEFT_OUT"]
 #: The variable that says what is left out, with commas between.
 LEFT_OUT: Final = "BENCHMARK_LEFT_OUT"
 _run = Pipeline.run
-_answers: dict[int, ScoredItems] = {}
+_kept: dict[int, ScoredItems] = {}
 
 
 async def _nothing_told(self: EventOffsets, context: Any) -> Position:  # noqa: ARG001 - signature of `included`
@@ -30,11 +30,11 @@ async def _nothing_told(self: EventOffsets, context: Any) -> Position:  # noqa: 
 
 
 def _first_answer(self: Pipeline, request: RecommendationRequest) -> ScoredItems:
-    answer = _answers.get(request.limit)
+    answer = _kept.get(request.limit)
     if answer is None:
         answer = _run(self, request)
         if not answer.reasons:  # one with an explored item would be of another size
-            _answers[request.limit] = answer
+            _kept[request.limit] = answer
     return answer
 
 
