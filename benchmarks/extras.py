@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,11 +38,13 @@ class Variant:
     """A runtime with some of it.
 
     Attributes:
+        adds: What it does beside what the one before does.
         left_out: What it does not do; see `benchmarks.lesser_runtime`.
         metrics: Whether it counts for Prometheus.
         environ: Its settings.
     """
 
+    adds: str
     left_out: tuple[str, ...] = ()
     metrics: bool = False
     environ: Mapping[str, str] = field(default_factory=lambda: _NO_RING)
@@ -50,13 +52,12 @@ class Variant:
 
 _ECHO, _GUARDED = "echo: gRPC for Python", "and tokens, request ids, limits, log"
 _RUNTIMES: Final = {
-    "and requests, answers, ids of answers": Variant(("offset", "pipeline")),
-    "and the pipeline": Variant(("offset",)),
-    "and the offset of the event log": Variant(),
-    "and the ring of answers": Variant(environ={}),
-    "and figures for Prometheus": Variant(metrics=True, environ={}),
+    "answers": Variant("and requests, answers, ids of answers", ("offset", "pipeline")),
+    "pipeline": Variant("and the pipeline", ("offset",)),
+    "offset": Variant("and the offset of the event log"),
+    "ring": Variant("and the ring of answers", environ={}),
+    "figures": Variant("and figures for Prometheus", metrics=True, environ={}),
 }
-_SERVERS: Final = (_ECHO, _GUARDED, *_RUNTIMES)
 
 
 def _running(stack: ExitStack, place: Place, number: int, variant: Variant) -> str:
@@ -67,17 +68,24 @@ def _running(stack: ExitStack, place: Place, number: int, variant: Variant) -> s
     return stack.enter_context(running).address
 
 
-def press(place: Place, *, load: Load, rounds: int, users: int) -> dict[str, list[LoadResult]]:
+def press(
+    place: Place, variants: Sequence[Variant], *, load: Load, rounds: int, users: int
+) -> dict[str, list[LoadResult]]:
     """Run the servers and put them under load in turns.
+
+    Args:
+        place: Where, and what runtimes serve.
+        variants: The runtimes beside the echo servers, at least one.
+        load: How many calls at a time.
+        rounds: Of each server.
+        users: Of each round.
 
     Raises:
         Unavailable: A call failed, or was answered otherwise than when it was checked.
     """
     token, requests = place.settings.token("client"), requests_of(place, rounds * users)
     with ExitStack() as stack:
-        addresses = {
-            name: _running(stack, place, number, variant) for number, (name, variant) in enumerate(_RUNTIMES.items())
-        }
+        addresses = {one.adds: _running(stack, place, number, one) for number, one in enumerate(variants)}
         responses = {name: checked_responses(address, requests, token=token) for name, address in addresses.items()}
         answer = next(iter(responses.values()))[0]
         public_key = Path(place.settings.environ["TAILORBIRD_PUBLIC_KEY_FILE"])
@@ -91,7 +99,8 @@ def press(place: Place, *, load: Load, rounds: int, users: int) -> dict[str, lis
             calls = [Call(request, response.ByteSize(), slack) for request, response in pairs]
             return run_load(addresses[name], _METHOD, calls, load=load, token=token)
 
-        done = alternate({name: partial(press_server, name) for name in _SERVERS}, rounds=rounds, users=users)
+        servers = _ECHO, _GUARDED, *(variant.adds for variant in variants)
+        done = alternate({name: partial(press_server, name) for name in servers}, rounds=rounds, users=users)
     refuse_wrong(done)
     return done
 
@@ -116,6 +125,7 @@ def figures_of(done: Mapping[str, list[LoadResult]]) -> dict[str, dict[str, Any]
 def main() -> None:
     """Run and print; figures as JSON with `--output`."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=_RUNTIMES, default=list(_RUNTIMES), help="beside the echo servers")
     parser.add_argument("--items", type=int, default=1_682, help="of the catalogue")
     parser.add_argument("--users", type=int, default=20_000, help="that the model knows")
     parser.add_argument("--rounds", type=int, default=6, help="per server")
@@ -132,7 +142,8 @@ def main() -> None:
         place = Place.prepared(
             Path(name), artifacts=arguments.artifacts, n_items=arguments.items, n_users=arguments.users, filters=False
         )
-        done = press(place, load=load, rounds=arguments.rounds, users=arguments.users_of_round)
+        variants = [variant for name, variant in _RUNTIMES.items() if name in arguments.only]
+        done = press(place, variants, load=load, rounds=arguments.rounds, users=arguments.users_of_round)
     figures = figures_of(done)
     columns = (
         "server",

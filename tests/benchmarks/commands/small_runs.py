@@ -142,7 +142,7 @@ SCALE = {
     "benchmarks.extras": (
         planted_artifacts,
         (
-            *("--items", "400", "--users", "200", "--rounds", "1"),
+            *("--items", "400", "--users", "200", "--only", "answers", "--rounds", "1"),
             *("--users-of-round", "4", "--repeats", "20", "--lanes", "2"),
         ),
     ),
