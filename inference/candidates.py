@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from common.vocabulary import Vocabulary
 from recipes.data.histories import ItemIndexes
+from recipes.retrieval.members import members
 from recipes.retrieval.scan import ScanIndex
 
 __all__ = ["EVERYTHING", "Bitmap", "CandidateSet", "Everything", "ItemList", "Without"]
@@ -96,6 +97,7 @@ class Everything(CandidateSet):
 _FEW: Final = 8
 #: What a set keeps of what was asked: of so many arrays, lists of so many items at most.
 _KEPT_LISTS, _KEPT_ITEMS = 8, 16_384
+_NOTHING: Final = np.empty(0, np.int32)
 #: The set of a request that restricts nothing.
 EVERYTHING: Final = Everything()
 
@@ -157,11 +159,7 @@ class Bitmap(CandidateSet):
 
     def contains(self, items: ItemIndexes) -> NDArray[np.bool_]:
         """Look the bits of items up."""
-        inside = items < len(self.allowed)
-        if inside.all():
-            return self.allowed[items]
-        inside[inside] = self.allowed[items[inside]]
-        return inside
+        return members(self.allowed, _NOTHING, items)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -246,6 +244,8 @@ class Without(CandidateSet):
 
     def contains(self, items: ItemIndexes) -> NDArray[np.bool_]:
         """Return which items are left."""
+        if isinstance(self.base, Bitmap):
+            return members(self.base.allowed, self.removed, items)
         inside: NDArray[np.bool_] = self.base.contains(items) & ~self._is_removed(items)
         return inside
 

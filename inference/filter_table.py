@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 import numpy as np
@@ -30,9 +30,11 @@ _log = get_logger(__name__)
 #: Ids of a request that neither the model nor the features have: as many as a ranking may name.
 _SPARE_ROWS: Final = 500
 #: Filters with values that are kept, and the bytes that they may take.
-_KEPT, _KEPT_BYTES, _LEAST_KEPT = 256, 128 << 20, 8
-#: What passes has a search of its own where it is this many, and up to this part of all.
+_KEPT, _KEPT_BYTES, _LEAST_KEPT = 256, 64 << 20, 8
+#: What passes a filter that is used again has a search of its own where it is this many, up to this part of all.
 _LEAST_SEARCHED, _SEARCHED_PART = 1_000, 2
+#: Bytes that such searches may take, all of them and one.
+_SEARCHES_BYTES, _SEARCH_BYTES = 64 << 20, 16 << 20
 #: Compiled anew aside whenever the features change: those that were used last.
 _RECOMPILED: Final = 32
 _KEPT_ROWS: Final = 200_000
@@ -87,6 +89,7 @@ class FilterTable:
     scan: ScanIndex | None = None
     _static: OrderedDict[_CompiledFor, StaticPart] = field(default_factory=OrderedDict)
     _rows: dict[str, int] = field(default_factory=dict)
+    _used_again: set[_CompiledFor] = field(default_factory=set)
 
     @classmethod
     def of(
@@ -146,21 +149,32 @@ class FilterTable:
             InvalidInput: The values are wrong.
         """
         compiled = compile_filter(definition, self.table, parse_filter_values(definition, sent))
-        allowed = self.allowed(compiled.passing)
-        return StaticPart(definition, sent, compiled, Bitmap(allowed, self._search(allowed, before)))
+        allowed, scan, n_items = self.allowed(compiled.passing), None, len(self.items)
+        if before is not None and before.scan is not None:
+            scan = before.scan
+            if self.scan is not None and not np.array_equal(before.allowed[:n_items], allowed[:n_items]):
+                scan = self.scan.narrowed(allowed)
+        return StaticPart(definition, sent, compiled, Bitmap(allowed, scan))
 
-    def _search(self, allowed: NDArray[np.bool_], before: Bitmap | None) -> ScanIndex | None:
-        """Return a search of what passes, where it is worth its memory: that of before, if the same passed."""
-        if self.scan is None:
-            return None
-        of_model = allowed[: len(self.items)]
-        if before is not None and np.array_equal(before.allowed[: len(self.items)], of_model):
-            return before.scan
-        count = int(np.count_nonzero(of_model))
-        is_large = count * self.scan.bytes_per_item > _KEPT_BYTES // _LEAST_KEPT
-        if is_large or not _LEAST_SEARCHED <= count <= len(self.items) // _SEARCHED_PART:
-            return None
-        return self.scan.narrowed(allowed)
+    def searched(self, part: StaticPart) -> StaticPart:
+        """Return the same with a search of what passes; any thread may call it, where `may_be_searched` says so."""
+        assert self.scan is not None
+        return replace(part, candidates=replace(part.candidates, scan=self.scan.narrowed(part.candidates.allowed)))
+
+    def may_be_searched(self, filter_arn: str, part: StaticPart) -> bool:
+        """Return, once for each filter with values that is used again, whether a search of what passes is worth it."""
+        key = _key(filter_arn, part.definition, part.sent)
+        if self.scan is None or part.candidates.scan is not None or key in self._used_again:
+            return False
+        if len(self._used_again) >= _KEPT:
+            self._used_again.clear()
+        self._used_again.add(key)
+        size = self.scan.bytes_per_item
+        count = part.candidates.count(len(self.items))
+        if count * size > _SEARCH_BYTES or not _LEAST_SEARCHED <= count <= len(self.items) // _SEARCHED_PART:
+            return False
+        scans = (one.candidates.scan for one in self._static.values())
+        return count * size + sum(scan.size * size for scan in scans if scan is not None) <= _SEARCHES_BYTES
 
     def kept_part(self, filter_arn: str, definition: Filter, sent: Mapping[str, str]) -> StaticPart | None:
         """Return what was worked out before; None for nothing."""
@@ -173,15 +187,9 @@ class FilterTable:
     def keep_part(self, filter_arn: str, part: StaticPart) -> StaticPart:
         """Keep what was worked out, in the place of what was used longest ago."""
         self._static[_key(filter_arn, part.definition, part.sent)] = part
-        taken = sum(self._size(one) for one in self._static.values())
-        while len(self._static) > _KEPT or (taken > _KEPT_BYTES and len(self._static) > _LEAST_KEPT):
-            taken -= self._size(self._static.popitem(last=False)[1])
+        if len(self._static) > max(_LEAST_KEPT, min(_KEPT, _KEPT_BYTES // max(1, self.n_items))):
+            self._static.popitem(last=False)
         return part
-
-    def _size(self, part: StaticPart) -> int:
-        """Return about how many bytes are kept of a filter."""
-        scan = part.candidates.scan
-        return self.n_items + (0 if scan is None else scan.size * scan.bytes_per_item)
 
     def recent_parts(self) -> list[tuple[str, StaticPart]]:
         """Return the filters that were used last, with their ARNs, for another table of the same model."""

@@ -107,6 +107,12 @@ class RequestFilters:
             else:
                 made = await asyncio.to_thread(table.compiled, definition, choice.values)
             part = table.keep_part(choice.arn, made)
+        elif table.may_be_searched(choice.arn, part):
+            if table.table.n_rows <= _INLINE_ROWS:
+                made = table.searched(part)
+            else:
+                made = await asyncio.to_thread(table.searched, part)
+            part = table.keep_part(choice.arn, made)
         return evaluate(
             table,
             part,

@@ -16,6 +16,9 @@ from common.filters import Dataset, parse_filter
 from common.vocabulary import Vocabulary
 from inference.filter_table import FilterTable
 from inference.new_items import NewIds
+from recipes.retrieval.scan import ScanIndex, build_scan
+from tests.inference.vectors import N_ITEMS
+from tests.inference.vectors import vectors as catalogue
 from tests.runtime_service.features.running import publish_rows, schema_of
 from tests.runtime_service.world import local_store
 
@@ -142,3 +145,42 @@ def test_a_kept_filter_that_no_longer_fits_is_left_out_and_everything_else_goes_
 
     assert table.kept_part("filter", definition, {}) is None
     assert table.text("item-1", "PRICE") == "1.5"
+
+
+def test_what_passes_a_filter_that_is_used_again_has_a_search_for_as_long_as_the_same_passes(tmp_path):
+    vectors, names = catalogue(), [f"item-{number}" for number in range(N_ITEMS)]
+    build_scan(vectors, tmp_path, user_vectors=vectors[:200])
+    scan, items = ScanIndex.open(tmp_path, vectors), Vocabulary.build(names)
+    empty = Features.of(None, SCHEMA, offset=0)
+    features = empty.with_puts([Put(1 + place, name, {"T1": "ab"[place % 2]}) for place, name in enumerate(names)])
+    table = FilterTable.of(items, features, scan=scan)
+    part = table.keep_part("filter", table.compiled(FILTER, {}))
+    assert part.candidates.search() is None
+
+    assert table.kept_part("filter", FILTER, {}) is part
+    assert table.may_be_searched("filter", part)
+    assert not table.may_be_searched("filter", part)  # it is being made
+    searched = table.keep_part("filter", table.searched(part))
+    assert searched.candidates.search().size == searched.candidates.count(N_ITEMS) == N_ITEMS // 2
+    assert not table.may_be_searched("filter", searched)
+
+    def after(*puts):
+        later = features.with_puts([Put(N_ITEMS + 1 + place, *put) for place, put in enumerate(puts)])
+        again = FilterTable.of(items, later, scan=scan, before=table, recent=table.recent_parts())
+        return again.kept_part("filter", FILTER, {}).candidates
+
+    assert after(("item-2", {"T1": "a"})).search() is searched.candidates.search()
+    changed = after(("item-2", {"T1": "b"}), ("item-4", {"T1": "c"}))
+    assert changed.search().size == changed.count(N_ITEMS) == N_ITEMS // 2 - 2
+
+
+def test_filters_that_hardly_anything_or_nearly_all_passes_have_no_search(tmp_path):
+    vectors, names = catalogue(), [f"item-{number}" for number in range(N_ITEMS)]
+    build_scan(vectors, tmp_path, user_vectors=vectors[:200])
+    scan, items = ScanIndex.open(tmp_path, vectors), Vocabulary.build(names)
+    for n_passing in (900, 2_000):
+        puts = [Put(1 + place, name, {"T1": "a"}) for place, name in enumerate(names[:n_passing])]
+        table = FilterTable.of(items, Features.of(None, SCHEMA, offset=0).with_puts(puts), scan=scan)
+        part = table.keep_part("filter", table.compiled(FILTER, {}))
+        assert part.candidates.count(N_ITEMS) == n_passing
+        assert not table.may_be_searched("filter", part)
