@@ -291,6 +291,8 @@ def _warm(model: Model) -> None:
         embeddings.append(model.user_vectors[0])
         scorer.score_deltas(model.histories.of(0))
     anything = np.ones(len(scorer.item_vectors), bool)
+    if model.scan is not None:
+        model.scan.narrowed(np.zeros(len(anything), bool))
     for embedding in embeddings:
         inner_products(scorer.item_vectors, np.zeros(1, np.int32), embedding)
         if model.scan is not None:

@@ -136,6 +136,8 @@ class ScanIndex:
         made = _narrow(
             parts.codes, parts.scales, parts.errors, parts.tails, parts.offsets, parts.items, allowed, -(-size // BLOCK)
         )
+        for array in made:
+            array.flags.writeable = False  # as mapped ones, or all would be compiled once more for others
         return replace(self, parts=ScanParts(*made, parts.centre, parts.greatest), size=size)
 
     def nearest(self, query: FloatArray, limit: int, allowed: NDArray[np.bool_] | None = None) -> Nearest:
