@@ -8,7 +8,6 @@ import json
 import polars as pl
 import pytest
 
-from common.compute.local import LocalCompute
 from common.errors import InvalidInput
 from tests.trainer.batch.planted_segments import USERS, publish_segments, segment_job, users_of
 from tests.trainer.batch.running import SameProcess
@@ -130,12 +129,12 @@ def test_an_exclusion_leaves_users_of_whom_nothing_is_said(place, compute):
     assert "filterValues.AGE" in unexpected["error"]
 
 
-def test_parts_in_processes_of_their_own_and_parquet_that_comes_back_as_parquet(place):
+def test_parquet_comes_back_as_parquet(place, compute):
     publish_segments(place)
     (place.bucket / "input").mkdir()
     pl.DataFrame({"itemId": ["i0", "gone"]}).write_parquet(place.bucket / "input" / "a.parquet")
 
-    segment_job(place, LocalCompute(1), num_results=2)
+    segment_job(place, compute, num_results=2)
 
     rows = pl.read_parquet(place.bucket / "output" / "a.parquet.out")
     assert rows["output"].struct.field("usersList").to_list() == [users_of(COMEDY, limit=2), None]
