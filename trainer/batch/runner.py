@@ -120,6 +120,7 @@ class BatchRunner:
             JobCancelled: The job must end; the output has no marker.
         """
         output = self._outputs.open(files.output_location, manifest=MARKER)
+        output.check()
         try:
             with self._workspace.folder() as folder:
                 for name in ("sources", "input", "work", "output"):
@@ -127,10 +128,10 @@ class BatchRunner:
                 context.report(fraction=0.0, activity="reading the input")
                 sources = self._sources.fetch(files.input_location, folder=folder / "sources")
                 batch_input = read_input(sources, folder / "input", location=files.input_location, check=context.check)
+                work = prepare(folder / "work", batch_input)
                 context.confirm()
                 names = {f"{file.name}{ENDING}" for file in batch_input.files}
                 output.begin(names.__contains__)
-                work = prepare(folder / "work", batch_input)
                 with Results(batch_input, folder / "output", output_columns=work.output_columns) as results:
                     self._answer(batch_input, work, results, context)
                     context.report(fraction=1.0, activity="writing the output")
