@@ -34,9 +34,10 @@ from benchmarks.report import markdown_table, publish
 from common.errors import invalid
 from inference.batch import catalogue_scores
 from recipes.catalog import get_recipe
+from recipes.components.themes.catalogue import ThemeCatalogue
 from recipes.components.themes.phrase_writer import PhraseThemes
 from recipes.components.themes.phrases import phrases_of, words_of
-from recipes.components.themes.ports import DescribedItem, ThemeCatalogue, ThemeWriterFactory
+from recipes.components.themes.ports import DescribedItem, ThemeWriterFactory
 from recipes.components.themes.stop_words import stop_words
 from recipes.components.themes.themes import make_themes
 from recipes.data.histories import Histories
@@ -80,7 +81,9 @@ def read_films(folder: Path) -> Described:
     """Read films with plots: `movies_extrainfos.dat.gz` of 11 fields, and `ratings_reconstructed.csv.gz`."""
     dataset = load(str(folder / "ratings_reconstructed.csv.gz"))
     said: dict[str, DescribedItem] = {}
-    for line in gzip.decompress((folder / "movies_extrainfos.dat.gz").read_bytes()).decode(errors="replace").split("\n"):
+    for line in (
+        gzip.decompress((folder / "movies_extrainfos.dat.gz").read_bytes()).decode(errors="replace").split("\n")
+    ):
         fields = line.split("::")
         if len(fields) == 11:
             categories = [name.strip() for place in (5, 6, 8) for name in fields[place].split(",")]
@@ -142,14 +145,14 @@ def _measured(
     of_lists = [catalogue.vectors_of(items) for items in lists]
     means = np.array([rows.mean(axis=0) for rows in of_lists]) @ directions.T
     background = catalogue.vectors_of(catalogue.items) @ directions.T
-    higher = [
-        (rows @ directions[place])[:, None] > background[:, place] for place, rows in enumerate(of_lists)
-    ]
+    higher = [(rows @ directions[place])[:, None] > background[:, place] for place, rows in enumerate(of_lists)]
     scores = np.concatenate([theme.relevance for theme in themes])
     phrases = [_phrases(item) for item in catalogue.items]
     return {
         "distinct": len(set(texts)) / len(texts),
-        "coverage": float(np.mean([_coverage(text, map(_phrases, items)) for text, items in zip(texts, lists, strict=True)])),
+        "coverage": float(
+            np.mean([_coverage(text, map(_phrases, items)) for text, items in zip(texts, lists, strict=True)])
+        ),
         "catalogue_coverage": float(np.mean([_coverage(text, phrases) for text in texts])),
         "identified": float((means.argmax(axis=0) == np.arange(len(texts))).mean()),
         "auc": float(np.mean([each.mean() for each in higher])),

@@ -1,4 +1,4 @@
-"""Answers parts of segment jobs: one line names an item, or attributes of items, and gets the users most likely to come.
+"""Answers parts of segment jobs: a line names an item, or attributes of items, and gets the users most likely to come.
 
 It runs in processes of its own, which keep the model from one part to the next.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import orjson
@@ -25,16 +25,17 @@ from common.vocabulary import Vocabulary
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.catalog import get_recipe
 from recipes.data.histories import ItemIndexes
-from recipes.models.user_segments.score import UserSegments
 from recipes.registry import open_scorer
-from recipes.spec import RecipeKind
 from trainer.batch.inputs import LinePart
-from trainer.batch.lines import Answers, Line, read_lines, text_member
+from trainer.batch.lines import Answers, Line, filter_values, read_lines, text_member
 from trainer.batch.results import PartResult
-from trainer.batch.user_filter import sent_values
+
+if TYPE_CHECKING:  # the registry imports it where a model is opened, with Numba and what that compiles
+    from recipes.models.user_segments.score import UserSegments
 
 __all__ = ["PassingUsers", "SegmentModel", "SegmentPart", "answer", "open_segments", "values_key"]
 
+_OPERATION: Final = "CreateBatchSegmentJob"
 #: Users whose ids are written at a time.
 _IDS_AT_ONCE: Final = 50_000
 _MEANINGS: Final = {"itemId": "the id of an item", "itemAttributes": "an attribute expression"}
@@ -101,7 +102,7 @@ def open_segments(model: SegmentModel) -> UserSegments:
     """
     artifact = HostCopies(open_store(model.store), model.cache).open(model.location, ArtifactManifest)
     recipe = get_recipe(artifact.manifest.recipe)
-    if recipe.kind is not RecipeKind.USER_SEGMENTATION:
+    if recipe.kind.batch_operation != _OPERATION:
         raise invalid("solutionVersionArn", got=f"a version of {recipe.name}", want="one of a recipe that ranks users")
     return cast("UserSegments", open_scorer(recipe, artifact.folder))
 
@@ -137,10 +138,10 @@ def _read(line: Line, segments: UserSegments, passing: PassingUsers | None) -> _
     if line.members is None:
         return line, line.problem
     try:
-        query = text_member(
-            line.members, segments.member, meaning=_MEANINGS[segments.member], longest=MAX_LENGTH
-        )
-        values = sent_values(line.members, has_filter=passing is not None)
+        query = text_member(line.members, segments.member, meaning=_MEANINGS[segments.member], longest=MAX_LENGTH)
+        values = filter_values(line.members)
+        if values and passing is None:
+            raise invalid("filterValues", got=sorted(values), want="none: the job has no filterArn")
         allowed = None if passing is None else passing[values_key(values)]
         if isinstance(allowed, str):
             return line, allowed

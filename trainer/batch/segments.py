@@ -17,9 +17,10 @@ from common.deletions import DeletionWatch
 from common.errors import InvalidInput
 from common.settings import StoreSettings
 from common.storage import Store
+from common.vocabulary import Vocabulary
 from protos.tailorbird.internal.v1 import jobs_pb2
 from trainer.batch.inputs import PART_LINES, BatchInput, LinePart
-from trainer.batch.lines import read_lines
+from trainer.batch.lines import filter_values, read_lines
 from trainer.batch.runner import BatchFiles, BatchRunner, Work
 from trainer.batch.segment_parts import (
     PassingUsers,
@@ -29,7 +30,8 @@ from trainer.batch.segment_parts import (
     open_segments,
     values_key,
 )
-from trainer.batch.user_filter import UserFilter, sent_values
+from trainer.batch.user_filter import UserFilter
+from trainer.flushing import Flusher
 from trainer.worker import JobContext
 
 __all__ = ["BatchSegmentJobHandler"]
@@ -38,6 +40,8 @@ __all__ = ["BatchSegmentJobHandler"]
 _USERS_OF_PART: Final = 1_000_000
 #: Lines of a part at most, so that few lines are divided among processes too: a line is a pass over all users.
 _MAX_LINES: Final = 32
+#: Datasets that filters of users read.
+_FILTERED: Final = ("USERS", "INTERACTIONS")
 _COLUMNS: Final = {"usersList": pl.List(pl.String()), "recommendedUsers": pl.List(pl.String())}
 
 
@@ -47,12 +51,14 @@ class BatchSegmentJobHandler:
     Args:
         store: The shared store.
         runner: Leads jobs from their input to their output.
+        flusher: Moves acknowledged events and records into the tables that filters read.
         store_settings: Of the same store, for the processes that answer.
     """
 
-    def __init__(self, store: Store, runner: BatchRunner, *, store_settings: StoreSettings) -> None:
+    def __init__(self, store: Store, runner: BatchRunner, *, flusher: Flusher, store_settings: StoreSettings) -> None:
         self._store = store
         self._runner = runner
+        self._flusher = flusher
         self._store_settings = store_settings
 
     def run(self, payload: jobs_pb2.BatchSegmentPayload, context: JobContext) -> jobs_pb2.BatchSegmentResult:
@@ -66,35 +72,42 @@ class BatchSegmentJobHandler:
             Unavailable: Something needed cannot be reached now, or users were deleted meanwhile.
             JobCancelled: The job must end; the output has no marker.
         """
-        watch = DeletionWatch(self._store, [table.location for table in payload.tables])
 
         def prepare(folder: Path, _: BatchInput) -> Work[SegmentPart]:
             context.report(fraction=0.0, activity="opening the model")
-            return self._prepare(payload, folder)
+            return self._prepare(payload, folder, context)
 
         lines = max(1, min(_MAX_LINES, PART_LINES, _USERS_OF_PART // max(1, payload.num_results)))
         files = BatchFiles(payload.input_location, payload.output_location, part_lines=lines)
-        with watch.reading():
-            counts = self._runner.run(files, prepare, context)
+        counts = self._runner.run(files, prepare, context)
         return jobs_pb2.BatchSegmentResult(answered_lines=counts.answered, failed_lines=counts.failed)
 
-    def _prepare(self, payload: jobs_pb2.BatchSegmentPayload, folder: Path) -> Work[SegmentPart]:
+    def _prepare(self, payload: jobs_pb2.BatchSegmentPayload, folder: Path, context: JobContext) -> Work[SegmentPart]:
         model = SegmentModel(self._store_settings, payload.artifact_location, folder / "copies")
         # Opened here too: what is wrong with it is said before anything is done, and it is verified once for all.
         segments = open_segments(model)
-        user_filter = None
-        if payload.HasField("filter_expression"):
-            tables = {table.dataset_type: table for table in payload.tables}
-            (folder / "features").mkdir()
-            user_filter = UserFilter.open(
-                payload.filter_expression, tables, segments.users, self._store, folder=folder / "features"
-            )
+        user_filter = self._filter(payload, segments.users, folder, context) if payload.filter_expression else None
 
         def ask(lines: LinePart) -> SegmentPart:
             passing = None if user_filter is None else _passing(lines, user_filter)
             return SegmentPart(lines, model, payload.num_results, passing)
 
         return Work(answer, ask, _COLUMNS)
+
+    def _filter(
+        self, payload: jobs_pb2.BatchSegmentPayload, users: Vocabulary, folder: Path, context: JobContext
+    ) -> UserFilter:
+        """Bind the job's filter to what is known of the users now, what was put and streamed included."""
+        tables = {table.dataset_type: table for table in payload.tables if table.dataset_type in _FILTERED}
+        watch = DeletionWatch(self._store, [table.location for table in tables.values()])
+        context.report(fraction=0.0, activity="waiting for the latest events")
+        for table in tables.values():
+            self._flusher.flush(table.location, context)
+        features = folder / "features"
+        features.mkdir()
+        with watch.reading():
+            context.report(fraction=0.0, activity="reading what the filter needs")
+            return UserFilter.open(payload.filter_expression, tables, users, self._store, folder=features)
 
 
 def _passing(lines: LinePart, user_filter: UserFilter) -> PassingUsers:
@@ -114,6 +127,6 @@ def _passing(lines: LinePart, user_filter: UserFilter) -> PassingUsers:
 def _values(members: Mapping[str, object]) -> dict[str, str] | None:
     """Return the values of a line; None where they are none, which its answer tells."""
     try:
-        return sent_values(members, has_filter=True)
+        return filter_values(members)
     except InvalidInput:
         return None

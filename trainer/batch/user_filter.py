@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,10 @@ from pyroaring import BitMap, FrozenBitMap
 
 from common import columns
 from common.avro import AvroSchema
-from common.errors import InvalidInput, invalid
 from common.features import FeatureSnapshot
 from common.features.publishing import open_or_make_snapshot
 from common.filters import (
+    MAX_LENGTH,
     Dataset,
     Filter,
     RequestContext,
@@ -32,7 +32,7 @@ from common.tables import Table as DatasetTable
 from common.vocabulary import Vocabulary
 from protos.tailorbird.internal.v1 import jobs_pb2
 
-__all__ = ["UserFilter", "sent_values"]
+__all__ = ["UserFilter"]
 
 _DATASETS: Final = {"USERS": Dataset.USERS, "INTERACTIONS": Dataset.INTERACTIONS}
 #: Sets of values whose users are kept: most jobs have one.
@@ -60,7 +60,13 @@ class UserFilter:
 
     @classmethod
     def open(
-        cls, expression: str, tables: Mapping[str, jobs_pb2.DatasetTable], users: Vocabulary, store: Store, *, folder: Path
+        cls,
+        expression: str,
+        tables: Mapping[str, jobs_pb2.DatasetTable],
+        users: Vocabulary,
+        store: Store,
+        *,
+        folder: Path,
     ) -> UserFilter:
         """Read what a filter needs of the datasets as they are now.
 
@@ -79,7 +85,8 @@ class UserFilter:
         schemas = {
             dataset: AvroSchema.parse(tables[kind].schema) for kind, dataset in _DATASETS.items() if kind in tables
         }
-        definition = parse_filter(expression, schemas)
+        # How many fields a filter may read was checked by the quota when it was created.
+        definition = parse_filter(expression, schemas, max_fields=MAX_LENGTH)
         snapshot = _snapshot(tables.get("USERS"), store, folder)
         n_rows = 0 if snapshot is None else snapshot.n_rows
         rows = np.full(len(users), -1, np.int32) if snapshot is None else snapshot.ids.indexes_of(users)
@@ -108,22 +115,6 @@ class UserFilter:
                 self._passing.pop(next(iter(self._passing)))
             self._passing[key] = kept
         return kept
-
-
-def sent_values(members: Mapping[str, Any], *, has_filter: bool) -> dict[str, str]:
-    """Return the `filterValues` of a line; none where it has none.
-
-    Raises:
-        InvalidInput: They are not texts by name, or the job has no filter.
-    """
-    values = members.get("filterValues")
-    if values is None:
-        return {}
-    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
-        raise invalid("filterValues", got=values, want='texts by the names of parameters, e.g. {"GENRE": "\\"War\\""}')
-    if values and not has_filter:
-        raise InvalidInput("`filterValues`: got some, want none, for the job has no filterArn")
-    return values
 
 
 def _snapshot(table: jobs_pb2.DatasetTable | None, store: Store, folder: Path) -> FeatureSnapshot | None:

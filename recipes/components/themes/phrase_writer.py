@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Final
 
 import numpy as np
 
+from recipes.components.themes.catalogue import ThemeCatalogue
 from recipes.components.themes.phrases import phrases_of, words_of
-from recipes.components.themes.ports import DescribedItem, ThemeCatalogue
+from recipes.components.themes.ports import DescribedItem
 from recipes.components.themes.stop_words import stop_words
 
 __all__ = ["PhraseThemes"]

@@ -7,15 +7,13 @@ model. Relevance scores are worked out from the words of the theme, whoever wrot
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Protocol, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
 
-import numpy as np
+if TYPE_CHECKING:
+    from recipes.components.themes.catalogue import ThemeCatalogue
 
-from recipes.components.themes.vectors import TextVectors
-from recipes.data.histories import FloatArray
-
-__all__ = ["DescribedItem", "ThemeCatalogue", "ThemeWriter", "ThemeWriterFactory"]
+__all__ = ["DescribedItem", "ThemeWriter", "ThemeWriterFactory"]
 
 
 #: Characters of an item that its vector is made of, at most.
@@ -43,31 +41,6 @@ class DescribedItem:
     def text(self) -> str:
         """Return what is said of it as one text, the categories first; of long texts the beginning."""
         return ". ".join((*self.categories, *self.passages()))[:_TEXT_LENGTH]
-
-
-@dataclass(frozen=True, slots=True)
-class ThemeCatalogue:
-    """What a writer may compare the items of a list with.
-
-    Attributes:
-        items: Of the catalogue, a random sample where it is large.
-        vectors: Learnt from their texts.
-    """
-
-    items: Sequence[DescribedItem]
-    vectors: TextVectors
-    _kept: dict[DescribedItem, FloatArray] = field(default_factory=dict, repr=False)
-
-    @classmethod
-    def of(cls, items: Sequence[DescribedItem], *, seed: int) -> Self:
-        """Learn vectors from some items, at least one; the seed decides the random start."""
-        return cls(items, TextVectors.learn([item.text() for item in items], seed=seed))
-    def vectors_of(self, items: Sequence[DescribedItem]) -> FloatArray:
-        """Return the vectors of items, of the catalogue or not: float32 [n, c], see `TextVectors.of`; they are kept."""
-        others = list(dict.fromkeys(item for item in items if item not in self._kept))
-        self._kept.update(zip(others, self.vectors.of([item.text() for item in others]), strict=True))
-        rows = np.array([self._kept[item] for item in items], np.float32)
-        return rows.reshape(len(items), self.vectors.size)
 
 
 class ThemeWriter(Protocol):

@@ -8,7 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from recipes.components.themes.ports import DescribedItem, ThemeCatalogue, ThemeWriter
+from recipes.components.themes.catalogue import ThemeCatalogue
+from recipes.components.themes.ports import DescribedItem, ThemeWriter
 
 __all__ = ["CATALOGUE_SAMPLE", "Theme", "make_themes"]
 

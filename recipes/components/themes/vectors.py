@@ -47,7 +47,7 @@ class TextVectors:
     @property
     def size(self) -> int:
         """Coordinates of a vector."""
-        return self.content.projection.shape[1]
+        return int(self.content.projection.shape[1])
 
     def of(self, texts: Sequence[str]) -> FloatArray:
         """Return the vectors of any texts: float32 [n, c], of length 1; 0 where no word of a text was learnt."""

@@ -1,4 +1,4 @@
-"""A `Compute` without processes: tests of what parts do need none, and those of processes are in tests/common/compute."""
+"""A `Compute` without processes: tests of what parts do need none; those of processes are in tests/common/compute."""
 
 from __future__ import annotations
 

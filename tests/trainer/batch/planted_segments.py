@@ -58,7 +58,7 @@ def publish_segments(place, recipe="aws-item-affinity"):
 def segment_job(place, compute, *, context=None, **payload):
     """Run a job whose input is `input/` and whose output is `output/`."""
     runner = BatchRunner(place.batch_sources(), place.outputs(), place.workspace, compute)
-    handler = BatchSegmentJobHandler(place.store, runner, store_settings=place.settings)
+    handler = BatchSegmentJobHandler(place.store, runner, flusher=place.flusher, store_settings=place.settings)
     members = {
         "artifact_location": LOCATION,
         "input_location": "s3://films/input/",

@@ -99,9 +99,7 @@ def test_filters_of_users_read_columns_and_events_by_the_values_of_each_line(pla
         place, "a.json", by_age, {"itemId": "i1", "filterValues": {"AGE": "15"}}, {"itemId": "i1"},
         {"itemId": "i1", "filterValues": {"AGE": "young"}}, {"itemId": "i1", "filterValues": ["7"]},
     )  # fmt: skip
-    expression = (
-        'INCLUDE UserID WHERE Users.AGE < $AGE | EXCLUDE UserID WHERE Interactions.EVENT_TYPE IN ("buy")'
-    )
+    expression = 'INCLUDE UserID WHERE Users.AGE < $AGE | EXCLUDE UserID WHERE Interactions.EVENT_TYPE IN ("buy")'
 
     result = segment_job(place, compute, filter_expression=expression)
 
@@ -113,7 +111,7 @@ def test_filters_of_users_read_columns_and_events_by_the_values_of_each_line(pla
     assert len(younger["output"]["usersList"]) == 13
     assert "filterValues.AGE" in missing["error"]
     assert "filterValues.AGE" in malformed["error"]
-    assert "`filterValues`: got ['7'], want texts by the names of parameters" in listed["error"]
+    assert "`filterValues`: got ['7'], want an object" in listed["error"]
 
 
 def test_an_exclusion_leaves_users_of_whom_nothing_is_said(place, compute):

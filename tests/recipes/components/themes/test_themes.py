@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from recipes.components.themes.catalogue import ThemeCatalogue
 from recipes.components.themes.phrase_writer import PhraseThemes
-from recipes.components.themes.phrases import phrases_of
-from recipes.components.themes.ports import DescribedItem, ThemeCatalogue
+from recipes.components.themes.phrases import phrases_of, words_of
+from recipes.components.themes.ports import DescribedItem
 from recipes.components.themes.stop_words import stop_words
 from recipes.components.themes.themes import make_themes
 
@@ -122,12 +123,14 @@ def test_a_category_is_a_phrase_as_it_is_and_the_same_as_the_word():
 
 
 def test_stop_words_are_those_of_the_languages_that_are_written():
-    english = "the dog and the cat went to die in the house of the old woman".split()
-    german = "der Hund und die Katze gingen in das Haus des alten Mannes".lower().split()
+    english = words_of(DescribedItem("The dog and the cat went to die in the house of the old woman"))
+    german = words_of(DescribedItem("Der Hund und die Katze gingen in das Haus des alten Mannes"))
 
-    assert "die" not in stop_words(english)
-    assert "die" in stop_words(german)
-    assert "the" in stop_words(english)
+    of_english, of_german = stop_words(english), stop_words(german)
+
+    assert "die" not in of_english
+    assert "die" in of_german
+    assert "the" in of_english
     assert stop_words([]) == frozenset()
 
 
