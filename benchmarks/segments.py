@@ -2,9 +2,9 @@
 
 Users, items and interactions are drawn, a model with vectors of the recipe's default width is published, and jobs run
 on it as a trainer runs them: from a file of lines to a file of answers, parts in processes of their own. Reported are
-users scored per second (users times segments), by the clock and by processor time of all processes, beside what the inner
-products of one segment after the other and the choice of the best take alone; and the most memory of any process. A
-last job asks for segments of all users.
+users scored per second (users times segments), by the clock and by processor time of all processes, beside what the
+inner products of one segment after the other and the choice of the best take alone; and the most memory of any process.
+A last job asks for segments of all users.
 """
 
 from __future__ import annotations

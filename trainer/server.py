@@ -24,8 +24,10 @@ from common.recommendation_ids import recommendation_ids
 from common.rpc import AioRpcServer
 from common.storage import Store
 from inference.used_items import EventWindow
+from recipes.components.themes.loading import DEFAULT_WRITER, load_writer
 from trainer.batch.inference_handler import BatchInferenceJobHandler
 from trainer.batch.runner import BatchRunner
+from trainer.batch.segments import BatchSegmentJobHandler
 from trainer.deletions import DeletionJobHandler, UserSearchHandler
 from trainer.deletions.remote import RemoteRecordCounter, RemoteUserRemover
 from trainer.exports import ExportJobHandler
@@ -50,7 +52,7 @@ _log = get_logger(__name__)
 #: Kinds of jobs that may take hours, and all processors meanwhile.
 _HEAVY: Final = frozenset({"solution_version_training"})
 #: Kinds that take long as well, and the processors that `compute` gives them.
-_BATCH: Final = frozenset({"batch_inference"})
+_BATCH: Final = frozenset({"batch_inference", "batch_segment"})
 
 
 class Readiness:
@@ -77,7 +79,13 @@ def worker_id() -> str:
 
 
 def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.Channel) -> Mapping[str, JobHandler]:
-    """Make what does the jobs, by member of a job's `payload`."""
+    """Make what does the jobs, by member of a job's `payload`.
+
+    Raises:
+        InvalidInput: There is no such writer of themes as the settings name.
+    """
+    if settings.theme_writer != DEFAULT_WRITER:
+        load_writer(settings.theme_writer)  # one that is missing stops the trainer here and not in its first job
     workspace = Workspace(settings.work())
     workspace.sweep()
     sources = Sources(settings.store(), buckets=settings.buckets(), roots=settings.roots())
@@ -92,6 +100,7 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
         options=options,
         flusher=flusher,
     )
+    batch_runner = BatchRunner(settings.batch_sources(), outputs, workspace, settings.open_compute())
     return {
         "dataset_import": ImportJobHandler(
             store,
@@ -117,12 +126,14 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
         "feature_snapshot": FeatureSnapshotJobHandler(store, workspace, flusher=flusher),
         "batch_inference": BatchInferenceJobHandler(
             store,
-            BatchRunner(settings.batch_sources(), outputs, workspace, settings.open_compute()),
+            batch_runner,
             flusher=flusher,
             store_settings=settings.store(),
             history_events=settings.history_events,
             window=EventWindow(settings.filter_events),
+            theme_writer=settings.theme_writer,
         ),
+        "batch_segment": BatchSegmentJobHandler(store, batch_runner, flusher=flusher, store_settings=settings.store()),
     }
 
 

@@ -17,6 +17,7 @@ from common.files.outputs import Outputs
 from common.settings import AttributionSettings, ServerSettings, StoreSettings
 from common.telemetry.process import Telemetry
 from inference.past_events import MAX_LATER
+from recipes.components.themes.loading import DEFAULT_WRITER
 from trainer.batch.runner import MAX_FILES
 from trainer.figures import FIGURES
 from trainer.files.sources import Sources
@@ -58,7 +59,16 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
         "for trainings.",
     )
     max_batch_jobs: int = Field(
-        1, ge=1, le=16, description="Batch inference jobs that are done at a time, beside trainings and the others."
+        1,
+        ge=1,
+        le=16,
+        description="Batch inference and batch segment jobs that are done at a time, beside trainings and the others.",
+    )
+    theme_writer: str = Field(
+        DEFAULT_WRITER,
+        pattern=r"^[\w.]+:\w+$",
+        description="What writes the themes of lists of items, `MODULE:ATTRIBUTE` of a factory as "
+        "`recipes/components/themes/ports.py` says: a language model is plugged in here.",
     )
     history_events: int = Field(
         200,

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from common.files.locations import ATTRIBUTION_OUTPUT, INPUT_PATH, OUTPUT_PATH, LocationField
+from common.files.locations import ATTRIBUTION_OUTPUT, OUTPUT_PATH, LocationField
 from common.files.outputs import Outputs
 from common.master_keys import MasterKey, MasterKeys
 from common.recommendation_ids import RecommendationIds
@@ -97,13 +97,6 @@ class Place:
 
     def sources(self) -> Sources:
         return Sources(self.s3 or self.settings, buckets=self.root / "s3", roots=(self.root / "s3",))
-
-    def batch_sources(self) -> Sources:
-        """Return what finds the input of batch jobs."""
-        roots = (self.root / "s3",)
-        return Sources(
-            self.s3 or self.settings, buckets=roots[0], roots=roots, field=INPUT_PATH, wanted="a file", max_files=1000
-        )
 
     def write(self, name: str, *lines: str, header: str = HEADERS["INTERACTIONS"]) -> Path:
         path = self.bucket / name

@@ -6,11 +6,9 @@ the training. A process opens what a setup names once, memory-mapped, and keeps 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any, Final, Protocol
 
 import polars as pl
@@ -38,6 +36,7 @@ from protos.tailorbird.storage.v1.feature_manifest_pb2 import FeatureManifest
 from recipes.components.exploration import ExplorationSettings
 from recipes.ports import EncodesNewItems
 from recipes.spec import RecipeKind
+from trainer.batch.caches import usable_cache
 from trainer.batch.lines import Answers, Line, filter_values, read_lines, text_member
 from trainer.batch.randomness import LineRandom
 from trainer.batch.recent import Sent, TableHistory
@@ -238,9 +237,7 @@ class LineScorer:
     @classmethod
     def open(cls, setup: Setup) -> LineScorer:
         """Open what a setup names; errors of `ModelLoader.load`, and Unavailable where features are gone."""
-        store, cache = open_store(setup.store), setup.cache
-        if not cache.parent.is_dir():  # on another machine than the trainer's
-            cache = Path(gettempdir()) / f"tailorbird-batch-{os.getuid()}"
+        store, cache = open_store(setup.store), usable_cache(setup.cache)
         model = ModelLoader(store, cache=cache, index="auto").load(setup.artifact_location)
         model, random = setup.influence.on(model), LineRandom(setup.artifact_location)
         pipeline = Pipeline.make(

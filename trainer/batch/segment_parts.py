@@ -26,6 +26,7 @@ from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.catalog import get_recipe
 from recipes.data.histories import ItemIndexes
 from recipes.registry import open_scorer
+from trainer.batch.caches import usable_cache
 from trainer.batch.inputs import LinePart
 from trainer.batch.lines import Answers, Line, filter_values, read_lines, text_member
 from trainer.batch.results import PartResult
@@ -100,7 +101,7 @@ def open_segments(model: SegmentModel) -> UserSegments:
         CorruptArtifact: It is damaged.
         Unavailable: The store cannot be reached.
     """
-    artifact = HostCopies(open_store(model.store), model.cache).open(model.location, ArtifactManifest)
+    artifact = HostCopies(open_store(model.store), usable_cache(model.cache)).open(model.location, ArtifactManifest)
     recipe = get_recipe(artifact.manifest.recipe)
     if recipe.kind.batch_operation != _OPERATION:
         raise invalid("solutionVersionArn", got=f"a version of {recipe.name}", want="one of a recipe that ranks users")

@@ -12,7 +12,7 @@ from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.sparse import SparseRows
 from recipes.models.user_segments.attributes import Attributes
 from recipes.models.user_segments.score import SegmentScorer, Weights
-from trainer.batch.runner import BatchRunner
+from tests.trainer.batch.running import BatchPlace
 from trainer.batch.segments import BatchSegmentJobHandler
 from trainer.worker import NullJobContext
 
@@ -57,7 +57,7 @@ def publish_segments(place, recipe="aws-item-affinity"):
 
 def segment_job(place, compute, *, context=None, **payload):
     """Run a job whose input is `input/` and whose output is `output/`."""
-    runner = BatchRunner(place.batch_sources(), place.outputs(), place.workspace, compute)
+    runner = BatchPlace(place.root, compute=compute).runner()
     handler = BatchSegmentJobHandler(place.store, runner, flusher=place.flusher, store_settings=place.settings)
     members = {
         "artifact_location": LOCATION,

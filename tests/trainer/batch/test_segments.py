@@ -10,8 +10,8 @@ import pytest
 
 from common.compute.local import LocalCompute
 from common.errors import InvalidInput
-from tests.trainer.batch.inline import InlineCompute
 from tests.trainer.batch.planted_segments import USERS, publish_segments, segment_job, users_of
+from tests.trainer.batch.running import SameProcess
 from tests.trainer.place import HEADERS
 from trainer.worker import CancelReason, JobCancelled, NullJobContext
 
@@ -20,7 +20,7 @@ COMEDY, DRAMA, WAR = range(3)
 
 @pytest.fixture
 def compute():
-    return InlineCompute()
+    return SameProcess()
 
 
 def put_lines(place, name, *lines):
