@@ -34,7 +34,7 @@ from common.vocabulary import Vocabulary
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.data.sparse import SparseRows
-from recipes.hyper_parameters import USER_SEGMENTS
+from recipes.models.user_segments.config import SegmentsConfig
 from recipes.models.user_segments.score import SegmentScorer, Weights
 from recipes.retrieval.top_k import top_k
 from trainer.batch.runner import MAX_FILES, BatchRunner
@@ -71,7 +71,7 @@ def measure(root: Path, *, users: int, items: int, segments: int, processes: int
 def _drawn(*, users: int, items: int) -> SegmentScorer:
     """Return a model of drawn vectors; each user used some items lately."""
     random = np.random.default_rng(0)
-    width = int(USER_SEGMENTS["hidden_dimension"].default)
+    width = SegmentsConfig().hidden_dimension
     used = np.sort(random.integers(0, items, (users, _USES), np.int32), axis=1).ravel()
     weights = np.ones(len(used), np.float32)
     offsets = np.arange(0, len(used) + 1, _USES)
