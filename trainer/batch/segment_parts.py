@@ -115,18 +115,18 @@ def values_key(values: Mapping[str, str]) -> frozenset[tuple[str, str]]:
 
 def answer(part: SegmentPart) -> PartResult:
     """Answer a part; see `open_segments` for errors, those of a line are its answer."""
-    segments, answers = _opened(part.model), Answers()
+    segments, gathered = _opened(part.model), Answers()
     queries = [_read(line, segments, part.passing) for line in read_lines(part.lines.data, first=part.lines.first)]
-    asked = [query for query in queries if isinstance(query, _Query)]
-    masks = _Masks(asked, segments.scorer.n_users)
-    ranked = segments.rank([query.items for query in asked], part.size, allowed=masks)
+    answerable = [query for query in queries if isinstance(query, _Query)]
+    masks = _Masks(answerable, segments.scorer.n_users)
+    ranked = segments.rank([query.items for query in answerable], part.size, allowed=masks)
     for query in queries:
         if isinstance(query, _Query):
             ids = orjson.Fragment(_json_ids(segments.users, next(ranked)))
-            answers.add(query.line, {"usersList": ids, "recommendedUsers": ids})
+            gathered.add(query.line, {"usersList": ids, "recommendedUsers": ids})
         else:
-            answers.fail(*query)
-    return PartResult(answers.content(), answers.answered, answers.failed)
+            gathered.fail(*query)
+    return PartResult(gathered.content(), gathered.answered, gathered.failed)
 
 
 @lru_cache(maxsize=1)

@@ -30,7 +30,7 @@ def put_lines(place, name, *lines):
     path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
 
 
-def answers(place, name):
+def read_output(place, name):
     return [json.loads(line) for line in (place.bucket / "output" / f"{name}.out").read_text().splitlines()]
 
 
@@ -42,7 +42,7 @@ def test_segments_of_items_are_sorted_and_bad_lines_are_answered_by_what_is_wron
     result = segment_job(place, compute, num_results=4)
 
     assert (result.answered_lines, result.failed_lines) == (3, 3)
-    first, gone, broken, number, other = answers(place, "a.json")
+    first, gone, broken, number, other = read_output(place, "a.json")
     assert first == {
         "input": {"itemId": "i0"},
         "output": {"usersList": users_of(COMEDY, limit=4), "recommendedUsers": users_of(COMEDY, limit=4)},
@@ -54,7 +54,7 @@ def test_segments_of_items_are_sorted_and_bad_lines_are_answered_by_what_is_wron
     assert broken["input"] == "no json"
     assert "line 3" in broken["error"]
     assert "`itemId`: got 5, want the id of an item" in number["error"]
-    assert answers(place, "b.json.gz")[0]["input"] == {"itemId": "i2", "note": "kept"}
+    assert read_output(place, "b.json.gz")[0]["input"] == {"itemId": "i2", "note": "kept"}
     marker = json.loads((place.bucket / "output" / "_CHECK").read_text())
     assert (marker["answered"], marker["failed"]) == (3, 3)
 
@@ -74,7 +74,7 @@ def test_segments_of_attributes_take_equality_and_and_alone(place, compute):
 
     segment_job(place, compute, num_results=USERS)
 
-    comedy, drama, *wrong = answers(place, "a.json")
+    comedy, drama, *wrong = read_output(place, "a.json")
     assert comedy["output"]["usersList"][:10] == users_of(COMEDY)
     assert drama["output"]["usersList"][:10] == users_of(DRAMA)
     assert len(set(drama["output"]["recommendedUsers"])) == USERS
@@ -104,7 +104,7 @@ def test_filters_of_users_read_columns_and_events_by_the_values_of_each_line(pla
     result = segment_job(place, compute, filter_expression=expression)
 
     assert (result.answered_lines, result.failed_lines) == (2, 3)
-    young, younger, missing, malformed, listed = answers(place, "a.json")
+    young, younger, missing, malformed, listed = read_output(place, "a.json")
     # Of whom nothing is said has no age; u03 and u06 have bought.
     assert [user for user in young["output"]["usersList"] if user in users_of(COMEDY)] == ["u00"]
     assert sorted(young["output"]["usersList"]) == ["u00", "u01", "u02", "u04", "u05"]
@@ -120,7 +120,7 @@ def test_an_exclusion_leaves_users_of_whom_nothing_is_said(place, compute):
 
     segment_job(place, compute, filter_expression="EXCLUDE UserID WHERE Users.AGE = 3", num_results=USERS)
 
-    everybody, unexpected = answers(place, "a.json")
+    everybody, unexpected = read_output(place, "a.json")
     assert len(everybody["output"]["usersList"]) == USERS
     assert "filterValues.AGE" in unexpected["error"]
 
