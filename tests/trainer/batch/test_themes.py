@@ -12,8 +12,7 @@ from protos.tailorbird.control.v1.batch_inference_job_pb2 import BatchInferenceJ
 from protos.tailorbird.internal.v1 import jobs_pb2
 from recipes.components.themes.loading import load_writer
 from tests.control_plane.world import avro, column
-from tests.runtime_service.world import N_ITEMS, RELATED, fit, item, publish
-from tests.trainer.batch.running import BatchPlace
+from tests.runtime_service.world import N_ITEMS, item
 from trainer.batch.inference_handler import BatchInferenceJobHandler
 from trainer.worker import NullJobContext
 
@@ -39,18 +38,6 @@ PLOTS = (
     ("A jazz band plays for the {} of a small town", "Film|Music"),
 )
 VILLAINS = ("pirates", "mayor", "robots")
-
-
-@pytest.fixture(scope="module")
-def related():
-    return fit(RELATED)
-
-
-@pytest.fixture
-def place(tmp_path, related):
-    made = BatchPlace(tmp_path)
-    publish(made.store, "artifacts/related", related)
-    return made
 
 
 @pytest.fixture
