@@ -13,8 +13,6 @@ from common.errors import InvalidInput
 from tests.trainer.batch.planted_segments import USERS, publish_segments, segment_job, users_of
 from tests.trainer.batch.running import SameProcess
 from tests.trainer.place import HEADERS, Place
-from trainer.batch.inputs import read_input
-from trainer.files.sources import SourceFile
 from trainer.worker import CancelReason, JobCancelled, NullJobContext
 
 COMEDY, DRAMA, WAR = range(3)
@@ -142,15 +140,6 @@ def test_parts_in_processes_of_their_own_and_parquet_that_comes_back_as_parquet(
     rows = pl.read_parquet(place.bucket / "output" / "a.parquet.out")
     assert rows["output"].struct.field("usersList").to_list() == [users_of(COMEDY, limit=2), None]
     assert rows["error"][1].startswith("`itemId`: got 'gone'")
-
-
-def test_parts_have_as_few_lines_as_large_segments_want(place, tmp_path):
-    put_lines(place, "a.json", *[{"itemId": f"i{number}"} for number in range(5)])
-    sources = [SourceFile("a.json", place.bucket / "input" / "a.json")]
-
-    parts = read_input(sources, tmp_path, location="s3://films/input/", part_lines=2)
-
-    assert [(part.first, part.data.count(b"\n")) for part in parts] == [(1, 2), (3, 2), (5, 1)]
 
 
 def test_a_filter_that_does_not_fit_any_more_fails_the_job_and_leaves_no_marker(place, compute):
