@@ -41,6 +41,10 @@ class RayCluster:
     def kill_node_of(self, pid: int) -> None:
         """Kill the node that runs a process, with all that it runs."""
         [node] = self.nodes & {parent.pid for parent in psutil.Process(pid).parents()}
+        self.kill_node(node)
+
+    def kill_node(self, node: int) -> None:
+        """Kill one of `nodes`, with all that it runs."""
         self.nodes.discard(node)
         self._ask("kill", node)
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
-from typing import Any
+from typing import IO, Any
 
 __all__ = ["Child"]
 
@@ -24,12 +24,13 @@ class Child:
     Args:
         module: What to run.
         arguments: Given to it after the descriptor.
+        output: Takes what it writes to standard error; None for that of this process.
 
     Raises:
         OSError: No process can be started.
     """
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    def __init__(self, module: str, *arguments: str, output: IO[bytes] | None = None) -> None:
         #: To the child; it has ended once this does.
         self.connection: Connection[Any, Any]
         self.connection, remote = Pipe()
@@ -37,6 +38,7 @@ class Child:
             with remote:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", module, str(remote.fileno()), *arguments],
+                    stderr=output,
                     stdin=subprocess.PIPE,  # the lifeline: held open, and nothing is written
                     pass_fds=(remote.fileno(),),
                     process_group=0,  # a Ctrl-C at the terminal is for the parent; what it started is killed with it

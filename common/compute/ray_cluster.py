@@ -9,18 +9,24 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
-from typing import Any, Final
+from os import SEEK_END
+from tempfile import TemporaryFile
+from typing import IO, Any, Final
 
 from common.compute import CHECK_SECONDS, Part, Result
 from common.compute.child import Child
 from common.compute.messages import DONE, FAILED, LOST, NEXT, NO_CLUSTER
 from common.compute.tasks import check_importable, lost_part, noted
 from common.errors import InvalidInput, Unavailable
+from common.logs import get_logger
 
 __all__ = ["RayCompute"]
 
 #: Time for the driver to take leave of the cluster once there are no more parts.
 _END_SECONDS: Final = 10.0
+#: Of what a driver wrote, for the log when it died.
+_TAIL_BYTES: Final = 4000
+_log = get_logger(__name__)
 
 
 class RayCompute:
@@ -59,30 +65,38 @@ class RayCompute:
         check()
         if not parts:
             return
-        driver = Child("common.compute.ray_driver", self._address, str(self._processors))
+        # What Ray writes, at length whenever a node is lost, is no line of this process's log.
+        with TemporaryFile() as output:
+            driver = Child("common.compute.ray_driver", self._address, str(self._processors), output=output)
+            try:
+                driver.send(task)
+                yield from self._results(driver, output, parts, check)
+                driver.dismiss()
+                driver.join(_END_SECONDS)
+            finally:
+                driver.kill()
+
+    def _results(
+        self, driver: Child, output: IO[bytes], parts: Sequence[Any], check: Callable[[], object]
+    ) -> Iterator[tuple[int, Any]]:
+        """Give the driver parts as it wants them, and yield the result of each."""
         places = iter(range(len(parts)))
         results = 0
-        try:
-            driver.send(task)
-            while results < len(parts):
-                message = self._receive(driver, check)
-                match message:
-                    case (str(kind),) if kind == NEXT:
-                        place = next(places, None)
-                        driver.send(None if place is None else (place, bytes(ForkingPickler.dumps(parts[place]))))
-                    case (str(kind), int(place), bytes(raw)) if kind == DONE:
-                        yield place, _result(raw, place, len(parts))
-                        results += 1
-                    case (str(kind), int(place), str(how), bool(memory)) if kind == LOST:
-                        raise lost_part(place, how, memory=memory)
-                    case (str(kind), str(why)) if kind == NO_CLUSTER:
-                        raise Unavailable(f"`ray_address`: got {self._address}, where no cluster can be used: {why}")
-            driver.dismiss()
-            driver.join(_END_SECONDS)
-        finally:
-            driver.kill()
+        while results < len(parts):
+            message = self._receive(driver, output, check)
+            match message:
+                case (str(kind),) if kind == NEXT:
+                    place = next(places, None)
+                    driver.send(None if place is None else (place, bytes(ForkingPickler.dumps(parts[place]))))
+                case (str(kind), int(place), bytes(raw)) if kind == DONE:
+                    yield place, _result(raw, place, len(parts))
+                    results += 1
+                case (str(kind), int(place), str(how), bool(memory)) if kind == LOST:
+                    raise lost_part(place, how, memory=memory)
+                case (str(kind), str(why)) if kind == NO_CLUSTER:
+                    raise Unavailable(f"`ray_address`: got {self._address}, where no cluster can be used: {why}")
 
-    def _receive(self, driver: Child, check: Callable[[], object]) -> Any:
+    def _receive(self, driver: Child, output: IO[bytes], check: Callable[[], object]) -> Any:
         """Wait for what the driver says."""
         while not wait([driver.connection], timeout=CHECK_SECONDS):
             check()
@@ -91,6 +105,8 @@ class RayCompute:
             return driver.connection.recv()
         except (EOFError, OSError):
             status = driver.kill()
+            output.seek(max(0, output.seek(0, SEEK_END) - _TAIL_BYTES))
+            _log.error("ray_driver_died", status=status, output=output.read().decode(errors="replace"))
             raise Unavailable(
                 f"`ray_address`: the cluster at {self._address} was lost in the middle of a run (its driver ended with "
                 f"status {status})"
