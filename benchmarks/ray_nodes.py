@@ -26,7 +26,7 @@ _NODE: Final[dict[str, Any]] = {
 _HEALTH: Final = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 300,
-    "health_check_failure_threshold": 2,
+    "health_check_failure_threshold": 3,
 }
 
 
