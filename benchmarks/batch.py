@@ -10,6 +10,9 @@ programs, in alternating rounds on as many processors:
 - `implicit`: `recommend` of a model of matrix factorisation with these vectors, for all users at once, in as many
   threads; nothing is read or written there either.
 
+Where others use the machine as well, processor time is the surer figure. That of the job has everything in it, also
+that its processes start and open the artifact; that of the others the products and searches alone.
+
 Peak memory is that of the job's process and of those that answer for it: what is mapped counts for each in part.
 """
 
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -32,7 +36,7 @@ import psutil
 from numpy.typing import NDArray
 
 from benchmarks.planted import Planted, plant
-from benchmarks.products import RESULTS, run_blas, run_implicit
+from benchmarks.products import RESULTS, Speed, cpu_seconds, run_blas, run_implicit
 from benchmarks.report import markdown_table, publish
 from common.compute.local import LocalCompute
 from common.files.locations import INPUT_PATH, OUTPUT_PATH
@@ -60,17 +64,19 @@ class NothingStreamed:
         return 0
 
 
-def run_job(folder: Path, planted: Planted, *, processes: int) -> dict[str, float]:
+def run_job(folder: Path, artifacts: Path, planted: Planted, *, processes: int) -> dict[str, float]:
     """Do the job in a process of its own; return what it and its processes took.
 
     Returns:
-        Users per second from the input to the output, seconds, answered lines, and the peak of memory in MiB.
+        Users per second from the input to the output, microseconds of processor time per user, seconds, answered
+        lines, and the peak of memory in MiB.
     """
     command = [
         *(sys.executable, "-m", "benchmarks.batch", "--job", str(folder)),
-        *("--artifact", planted.location, "--processes", str(processes)),
+        *("--artifacts", str(artifacts), "--artifact", planted.location, "--processes", str(processes)),
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    environ = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # as the trainer has it
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environ) as process:
         peak = 0
         while process.poll() is None:
             peak = max(peak, _memory_of(process.pid))
@@ -95,9 +101,9 @@ def _memory_of(number: int) -> int:
     return total
 
 
-def do_job(folder: Path, artifact: str, *, processes: int) -> None:
+def do_job(folder: Path, artifacts: Path, artifact: str, *, processes: int) -> None:
     """Do the job, and print what came of it as JSON."""
-    settings, buckets = StoreSettings(store_url=str(folder / "store")), folder / "s3"
+    settings, buckets = StoreSettings(store_url=str(artifacts)), folder / "s3"
     runner = BatchRunner(
         Sources(settings, buckets=buckets, roots=(), field=INPUT_PATH),
         Outputs(settings, buckets=buckets, roots=(), field=OUTPUT_PATH),
@@ -113,13 +119,14 @@ def do_job(folder: Path, artifact: str, *, processes: int) -> None:
         output_location="s3://batch/out/",
         num_results=RESULTS,
     )
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), cpu_seconds()
     result = handler.run(payload, NullJobContext())
     seconds = time.perf_counter() - began
     assert not result.failed_lines, "all users are answered"
     figures = {
-        "users_per_second": result.answered_lines / seconds,
-        "seconds": seconds,
+        "per_second": round(result.answered_lines / seconds, 1),
+        "cpu_micros": round((cpu_seconds() - cpu) / result.answered_lines * 1e6, 1),
+        "seconds": round(seconds, 1),
         "answered_lines": result.answered_lines,
     }
     sys.stdout.write(json.dumps(figures) + "\n")
@@ -133,10 +140,9 @@ def write_input(folder: Path, *, users: int, lines: int) -> None:
         file.writelines(f'{{"userId":"user-{number % users:08d}"}}\n' for number in range(lines))
 
 
-def write_vectors(folder: Path, planted: Planted, *, lines: int) -> Path:
+def write_vectors(folder: Path, artifacts: Path, planted: Planted, *, lines: int) -> Path:
     """Write the vectors of the items, and of the user of each line, for the plain programs; return their folder."""
-    store = StoreSettings(store_url=str(folder / "store"))
-    (artifact,) = {path.parent for path in Path(store.store_url, planted.location).rglob("item_vectors.npy")}
+    (artifact,) = {path.parent for path in (artifacts / planted.location).rglob("item_vectors.npy")}
     vectors = folder / "vectors"
     vectors.mkdir(exist_ok=True)
     users: NDArray[np.float32] = np.load(artifact / "user_vectors.npy", mmap_mode="r")
@@ -145,33 +151,69 @@ def write_vectors(folder: Path, planted: Planted, *, lines: int) -> Path:
     return vectors
 
 
-def measure(folder: Path, *, items: int, users: int, lines: int, processes: int, rounds: int) -> dict[str, Any]:
-    """Measure all sides in alternating rounds; return users per second by side, and memory of the job."""
-    planted = plant(open_store(StoreSettings(store_url=str(folder / "store"))), n_items=items, n_users=users)
+def measure(
+    folder: Path, artifacts: Path, *, items: int, users: int, lines: int, processes: int, rounds: int, many: int
+) -> dict[str, Any]:
+    """Measure all sides in alternating rounds.
+
+    Returns:
+        By side users per second and microseconds of processor time per user, medians of the rounds; the peak of memory
+        of the job in MiB; and all that of one more job of `many` users, if any.
+    """
+    planted = plant(open_store(StoreSettings(store_url=str(artifacts))), n_items=items, n_users=users)
     write_input(folder, users=users, lines=lines)
-    vectors = write_vectors(folder, planted, lines=lines)
-    jobs: list[dict[str, float]] = []
+    vectors = write_vectors(folder, artifacts, planted, lines=lines)
+    peaks: list[float] = []
 
-    def job() -> float:
-        jobs.append(run_job(folder, planted, processes=processes))
-        return jobs[-1]["users_per_second"]
+    def job() -> Speed:
+        done = run_job(folder, artifacts, planted, processes=processes)
+        peaks.append(done["peak_mib"])
+        return Speed(done["per_second"], done["cpu_micros"])
 
-    sides: Mapping[str, Callable[[], float]] = {
+    sides: Mapping[str, Callable[[], Speed]] = {
         _JOB: job,
         _BLAS: partial(run_blas, vectors, lines=lines, processes=processes, is_compiled=False),
         _BLAS_COMPILED: partial(run_blas, vectors, lines=lines, processes=processes, is_compiled=True),
         _IMPLICIT: partial(run_implicit, vectors, lines=lines, processes=processes),
     }
-    done: dict[str, list[float]] = {name: [] for name in sides}
+    done: dict[str, list[Speed]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, run in sides.items():
-            done[name].append(round(run(), 1))
-    return {
-        "index": planted.chosen,
-        "users_per_second": {name: statistics.median(values) for name, values in done.items()},
-        "rounds": done,
-        "peak_mib": max(job["peak_mib"] for job in jobs),
+            done[name].append(run())
+    figures: dict[str, Any] = {"index": planted.chosen, "peak_mib": max(peaks)}
+    figures["sides"] = {
+        name: {
+            "per_second": round(statistics.median(speed.per_second for speed in speeds), 1),
+            "cpu_micros": round(statistics.median(speed.cpu_micros for speed in speeds), 1),
+        }
+        for name, speeds in done.items()
     }
+    if many:
+        write_input(folder, users=users, lines=many)
+        figures["many"] = run_job(folder, artifacts, planted, processes=processes)
+    return figures
+
+
+def rows_of(figures: Mapping[str, Any], *, lines: int, many: int) -> list[tuple[str, ...]]:
+    """Return the rows of the table."""
+    sides = figures["sides"]
+    ours, peaks = sides[_JOB], {lines: figures["peak_mib"]}
+    rows = [
+        (
+            name,
+            f"{side['per_second']:,.0f}",
+            f"{ours['per_second'] / side['per_second']:.2f}",
+            f"{side['cpu_micros']:,.0f}",
+            f"{side['cpu_micros'] / ours['cpu_micros']:.2f}",
+        )
+        for name, side in sides.items()
+    ]
+    if many:
+        more = figures["many"]
+        rows.append((f"{_JOB}, {many:,} users", f"{more['per_second']:,.0f}", "", f"{more['cpu_micros']:,.0f}", ""))
+        peaks[many] = more["peak_mib"]
+    rows += [(f"peak memory of {count:,} users", f"{peak:,.0f} MiB", "", "", "") for count, peak in peaks.items()]
+    return rows
 
 
 def main() -> None:
@@ -183,36 +225,25 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="that answer, and threads of the others")
     parser.add_argument("--rounds", type=int, default=3, help="per side")
     parser.add_argument("--many", type=int, default=0, help="users of one more job, whose memory is measured")
-    parser.add_argument("--folder", type=Path, help="where the artifact is kept for the next run")
+    parser.add_argument("--artifacts", type=Path, help="folder in which planted artifacts are kept for the next run")
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     parser.add_argument("--job", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--artifact", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.job is not None:
-        do_job(arguments.job, arguments.artifact, processes=arguments.processes)
+        do_job(arguments.job, arguments.artifacts, arguments.artifact, processes=arguments.processes)
         return
+    names = ("items", "users", "lines", "processes", "rounds", "many")
     with tempfile.TemporaryDirectory() as name:
-        folder = arguments.folder or Path(name)
-        folder.mkdir(parents=True, exist_ok=True)
-        names = ("items", "users", "lines", "processes", "rounds")
-        figures = measure(folder, **{name: getattr(arguments, name) for name in names})
-        if arguments.many:
-            planted = plant(
-                open_store(StoreSettings(store_url=str(folder / "store"))),
-                n_items=arguments.items, n_users=arguments.users,
-            )  # fmt: skip
-            write_input(folder, users=arguments.users, lines=arguments.many)
-            figures["many"] = run_job(folder, planted, processes=arguments.processes)
-    rates = figures["users_per_second"]
-    rows = [(name, f"{rate:,.0f}", f"{rates[_JOB] / rate:.2f}") for name, rate in rates.items()]
-    if arguments.many:
-        many = figures["many"]
-        rows.append((f"{_JOB}, {arguments.many:,} users", f"{many['users_per_second']:,.0f}", ""))
-    peaks = {arguments.lines: figures["peak_mib"], **({arguments.many: many["peak_mib"]} if arguments.many else {})}
-    rows += [(f"{_JOB}, peak memory of {lines:,} users", f"{peak:,.0f} MiB", "") for lines, peak in peaks.items()]
+        folder = Path(name)
+        artifacts = arguments.artifacts or folder / "store"
+        figures = measure(folder, artifacts, **{name: getattr(arguments, name) for name in names})
     publish(
-        {"settings": {name: getattr(arguments, name) for name in (*names, "many")}, **figures},
-        table=markdown_table(("side", "users/s", "batch job / side"), rows),
+        {"settings": {name: getattr(arguments, name) for name in names}, **figures},
+        table=markdown_table(
+            ("side", "users/s", "job / side", "CPU µs/user", "side / job"),
+            rows_of(figures, lines=arguments.lines, many=arguments.many),
+        ),
         output=arguments.output,
     )
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from common.compute.local import LocalCompute
 from recipes.retrieval.top_k import top_k
 
-__all__ = ["RESULTS", "Block", "multiply", "run_blas", "run_implicit"]
+__all__ = ["RESULTS", "Block", "Speed", "cpu_seconds", "multiply", "run_blas", "run_implicit"]
 
 #: Items of a user.
 RESULTS: Final = 25
@@ -37,40 +39,67 @@ class Block:
     is_compiled: bool
 
 
-def multiply(block: Block) -> int:
-    """Find the best items of a block of users; a task of `common.compute`."""
+class Speed(NamedTuple):
+    """How fast users are answered.
+
+    Attributes:
+        per_second: Users.
+        cpu_micros: Processor time per user, in microseconds.
+    """
+
+    per_second: float
+    cpu_micros: float
+
+
+def cpu_seconds() -> float:
+    """Return the processor time of this process and of its children that have ended."""
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def multiply(block: Block) -> tuple[int, float]:
+    """Find the best items of a block of users; a task of `common.compute`.
+
+    Returns:
+        How many users, and the seconds of processor time that it took.
+    """
     items = np.load(block.folder / "items.npy", mmap_mode="r")
     users = np.load(block.folder / "users.npy", mmap_mode="r")[block.begin : block.end]
-    scores = users @ items.T
-    if block.is_compiled:
-        for row in scores:
-            top_k(row, RESULTS)
-        return len(scores)
-    best = np.argpartition(scores, -RESULTS, axis=1)[:, -RESULTS:]
-    order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1)
-    return len(np.take_along_axis(best, order, axis=1))
+    with threadpool_limits(1, "blas"):
+        began = time.process_time()
+        scores = users @ items.T
+        if block.is_compiled:
+            for row in scores:
+                top_k(row, RESULTS)
+        else:
+            best = np.argpartition(scores, -RESULTS, axis=1)[:, -RESULTS:]
+            order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1)
+            np.take_along_axis(best, order, axis=1)
+        return len(users), time.process_time() - began
 
 
-def run_blas(folder: Path, *, lines: int, processes: int, is_compiled: bool) -> float:
-    """Return the users per second of products."""
+def run_blas(folder: Path, *, lines: int, processes: int, is_compiled: bool) -> Speed:
+    """Multiply and search for so many users; the clock starts when each process has done a block."""
     blocks = [Block(folder, begin, min(begin + _BLOCK, lines), is_compiled) for begin in range(0, lines, _BLOCK)]
-    began = time.perf_counter()
-    done = sum(count for _, count in LocalCompute(processes).run(multiply, blocks, check=lambda: None))
-    assert done == lines, "every user has an answer"
-    return lines / (time.perf_counter() - began)
+    began, timed, cpu = time.perf_counter(), 0, 0.0
+    for done, (_, (users, seconds)) in enumerate(LocalCompute(processes).run(multiply, blocks, check=lambda: None)):
+        if done < processes:
+            began = time.perf_counter()
+        else:
+            timed, cpu = timed + users, cpu + seconds
+    return Speed(timed / (time.perf_counter() - began), cpu / timed * 1e6)
 
 
-def run_implicit(folder: Path, *, lines: int, processes: int) -> float:
-    """Return the users per second of implicit."""
+def run_implicit(folder: Path, *, lines: int, processes: int) -> Speed:
+    """Let `implicit` recommend to so many users."""
     from implicit.cpu.als import AlternatingLeastSquares
-    from threadpoolctl import threadpool_limits
 
     items, users = np.load(folder / "items.npy"), np.load(folder / "users.npy")
-    model = AlternatingLeastSquares(factors=items.shape[1], num_threads=processes)
-    model.item_factors, model.user_factors = items, users
     with threadpool_limits(1, "blas"):  # it runs threads of its own
-        began = time.perf_counter()
+        model = AlternatingLeastSquares(factors=items.shape[1], num_threads=processes)
+        model.item_factors, model.user_factors = items, users
+        began, cpu = time.perf_counter(), time.process_time()
         best, _ = model.recommend(np.arange(lines), None, N=RESULTS, filter_already_liked_items=False)
-        seconds = time.perf_counter() - began
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     assert best.shape == (lines, RESULTS), "every user has an answer"
-    return lines / seconds
+    return Speed(lines / seconds, cpu / lines * 1e6)

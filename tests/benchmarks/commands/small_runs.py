@@ -146,6 +146,13 @@ SCALE = {
             *("--users-of-round", "4", "--repeats", "20", "--lanes", "2"),
         ),
     ),
+    "benchmarks.batch": (
+        planted_artifacts,
+        (
+            *("--items", "400", "--users", "200", "--lines", "600"),
+            *("--rounds", "1", "--processes", "1", "--many", "700"),
+        ),
+    ),
     "benchmarks.look_ups": (
         planted_artifacts,
         ("--items", "400", "--users", "200", "--look-ups", "20", "--exact-users", "10"),
@@ -227,10 +234,6 @@ QUALITY = {
     ),
 }
 DATA = {
-    "benchmarks.batch": (
-        None,
-        ("--items", "400", "--users", "200", "--lines", "600", "--rounds", "1", "--processes", "1", "--many", "700"),
-    ),
     "benchmarks.compaction": (None, ("--files", "6", "--rows", "10")),
     "benchmarks.compute": (
         None,
