@@ -198,7 +198,7 @@ def rows_of(figures: Mapping[str, Any], *, lines: int, many: int) -> list[tuple[
     """Return the rows of the table."""
     sides = figures["sides"]
     ours, peaks = sides[_JOB], {lines: figures["peak_mib"]}
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             name,
             f"{side['per_second']:,.0f}",

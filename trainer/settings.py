@@ -147,7 +147,7 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
             buckets=self.buckets(),
             roots=self.roots(),
             field=INPUT_PATH,
-            wanted="a file of JSON Lines or Parquet",
+            content="a file of JSON Lines or Parquet",
             max_files=MAX_FILES,
         )
 

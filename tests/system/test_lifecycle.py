@@ -120,16 +120,16 @@ def answer_a_file(system, journey, campaign, version):
         "batch inference job",
         lambda: personalize.describe_batch_inference_job(batchInferenceJobArn=arn)["batchInferenceJob"],
     )
-    answers = system.installation.buckets / "films" / "answers"
-    assert sorted(path.name for path in answers.iterdir()) == ["_CHECK", "users.json.out"]
-    lines = [json.loads(line) for line in (answers / "users.json.out").read_text().splitlines()]
+    output = system.installation.buckets / "films" / "answers"
+    assert sorted(path.name for path in output.iterdir()) == ["_CHECK", "users.json.out"]
+    lines = [json.loads(line) for line in (output / "users.json.out").read_text().splitlines()]
     assert [line["input"]["userId"] for line in lines] == users
     for user, line in zip(users, lines, strict=True):
         served = journey.recommend(campaign, user, count=25)
-        output = dict(zip(line["output"]["recommendedItems"], line["output"]["scores"], strict=True))
-        assert len(output) == len(served.items) == 25
+        shown = dict(zip(line["output"]["recommendedItems"], line["output"]["scores"], strict=True))
+        assert len(shown) == len(served.items) == 25
         # What is explored, once in a thousand places, has no score; it is drawn by lot.
-        pairs = zip(output.items(), served.items, strict=True)
+        pairs = zip(shown.items(), served.items, strict=True)
         assert all(
             (item, score) == (other, served.scores[other])
             for (item, score), other in pairs

@@ -31,7 +31,7 @@ from recipes.components.themes.loading import DEFAULT_WRITER
 from recipes.spec import RecipeKind, RecipeSpec
 from trainer.batch.inputs import LinePart
 from trainer.batch.lines import read_lines
-from trainer.batch.recent import RecentEvents, read_recent_events
+from trainer.batch.recent_events import RecentEvents, read_recent_events
 from trainer.batch.runner import BatchFiles, BatchRunner, Work
 from trainer.batch.scoring import Enricher, FeatureFiles, Question, Setup, answer
 from trainer.batch.themes import ThemeEnricher, check_theme_job

@@ -138,39 +138,39 @@ def read_input(
         InvalidInput: A file is of another format, is damaged, or has a line that is too long, or there is no line.
         Unavailable: The folder cannot be written to.
     """
-    found = BatchInput(part_lines=part_lines)
+    batch_input = BatchInput(part_lines=part_lines)
     for place, source in enumerate(sources):
         try:
             if format_of(source.name) == "parquet":
                 text = folder / f"rows-{place}"
                 columns = _rows_to_lines(source.path, text, check=check)
-                found.files.append(InputFile(source.name, text, len(found), columns))
+                batch_input.files.append(InputFile(source.name, text, len(batch_input), columns))
                 with text.open("rb") as opened:
-                    _cut(found, _blocks(opened), check=check)
+                    _cut(batch_input, _blocks(opened), check=check)
             else:
-                _read_text(found, source, folder / f"lines-{place}", check=check)
+                _read_text(batch_input, source, folder / f"lines-{place}", check=check)
         except BrokenFile as error:
             raise INPUT_PATH.invalid(location, f"whose file {source.name} cannot be read: {error}") from error
         except OSError as error:
             raise Unavailable(f"{source.name}: cannot be read or unpacked now ({error.strerror})") from error
-    if not found.n_lines:
+    if not batch_input.n_lines:
         raise INPUT_PATH.invalid(location, "where no line is, want one JSON object a line")
-    return found
+    return batch_input
 
 
-def _read_text(found: BatchInput, source: SourceFile, unpacked_path: Path, *, check: Callable[[], None]) -> None:
+def _read_text(batch_input: BatchInput, source: SourceFile, unpacked_path: Path, *, check: Callable[[], None]) -> None:
     with open_unpacked(source.path) as unpacked:
         head = unpacked.peek()
         if (foreign := foreign_format(head)) is not None:
             raise BrokenFile(foreign)
         blocks = ((block.first, block.data) for block in read_blocks(unpacked))
         if not unpacked.is_packed:
-            found.files.append(InputFile(source.name, source.path, len(found)))
-            _cut(found, blocks, begin=len(_MARK) if head.startswith(_MARK) else 0, check=check)
+            batch_input.files.append(InputFile(source.name, source.path, len(batch_input)))
+            _cut(batch_input, blocks, begin=len(_MARK) if head.startswith(_MARK) else 0, check=check)
             return
-        found.files.append(InputFile(source.name, unpacked_path, len(found)))
+        batch_input.files.append(InputFile(source.name, unpacked_path, len(batch_input)))
         with unpacked_path.open("wb") as text:
-            _cut(found, _copied(blocks, text), check=check)
+            _cut(batch_input, _copied(blocks, text), check=check)
 
 
 def _copied(blocks: Iterator[tuple[int, bytes]], target: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -187,11 +187,13 @@ def _blocks(opened: BinaryIO) -> Iterator[tuple[int, bytes]]:
         first += data.count(b"\n")
 
 
-def _cut(found: BatchInput, blocks: Iterator[tuple[int, bytes]], *, begin: int = 0, check: Callable[[], None]) -> None:
+def _cut(
+    batch_input: BatchInput, blocks: Iterator[tuple[int, bytes]], *, begin: int = 0, check: Callable[[], None]
+) -> None:
     """Add the parts of the last file.
 
     Args:
-        found: Gets the parts.
+        batch_input: Gets the parts.
         blocks: The number of the first line, and whole lines.
         begin: Of the first block in the file.
         check: Called with each block.
@@ -200,14 +202,14 @@ def _cut(found: BatchInput, blocks: Iterator[tuple[int, bytes]], *, begin: int =
         check()
         n_lines, size, number = 0, 0, first
         for line in data.splitlines(keepends=True) if b"\r" not in data else _lines(data):
-            if n_lines == found.part_lines or (n_lines and size + len(line) > PART_BYTES):
-                found.add_part(first=number, begin=begin, size=size)
+            if n_lines == batch_input.part_lines or (n_lines and size + len(line) > PART_BYTES):
+                batch_input.add_part(first=number, begin=begin, size=size)
                 begin, number, n_lines, size = begin + size, number + n_lines, 0, 0
             n_lines += 1
             size += len(line)
-        found.add_part(first=number, begin=begin, size=size)
+        batch_input.add_part(first=number, begin=begin, size=size)
         begin += size
-        found.n_lines += number - first + n_lines
+        batch_input.n_lines += number - first + n_lines
 
 
 def _lines(data: bytes) -> list[bytes]:

@@ -39,7 +39,7 @@ from recipes.spec import RecipeKind
 from trainer.batch.caches import usable_cache
 from trainer.batch.lines import Answers, Line, filter_values, read_lines, text_member
 from trainer.batch.randomness import LineRandom
-from trainer.batch.recent import Sent, TableHistory
+from trainer.batch.recent_events import Sent, TableHistory
 from trainer.batch.results import PartResult
 
 __all__ = ["MAX_LISTED", "Enrich", "Enricher", "FeatureFiles", "LineScorer", "Question", "Setup", "answer"]
@@ -179,17 +179,17 @@ def answer(question: Question) -> PartResult:
     if not _opened or _opened[0].setup != question.setup:
         _opened[:] = []  # first, as both need not fit into memory
         _opened.append(LineScorer.open(question.setup))
-    scorer, answers = _opened[0], Answers()
+    scorer, gathered = _opened[0], Answers()
     outputs = [
         (line, _output(scorer, line, question.recent)) for line in read_lines(question.data, first=question.first)
     ]
     scorer.enrich([output for _, output in outputs if isinstance(output, dict)])
     for line, output in outputs:
         if isinstance(output, dict):
-            answers.add(line, output)
+            gathered.add(line, output)
         else:
-            answers.fail(line, output)
-    return PartResult(answers.content(), answers.answered, answers.failed)
+            gathered.fail(line, output)
+    return PartResult(answers.content(), answers.answered, gathered.failed)
 
 
 def _output(scorer: LineScorer, line: Line, recent: Mapping[str, Sent]) -> dict[str, Any] | str:

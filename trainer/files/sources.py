@@ -48,7 +48,7 @@ class Sources:
         buckets: Folder whose folders stand for buckets where no endpoint is set.
         roots: Folders that `file://` may read below.
         field: That of requests that locations stand in; errors name it.
-        wanted: What should be at a location, for errors.
+        content: What should be at a location, for errors.
         max_files: Files at most that one location may mean; None for any number.
     """
 
@@ -59,14 +59,14 @@ class Sources:
         buckets: Path,
         roots: Sequence[Path],
         field: LocationField = DATA_LOCATION,
-        wanted: str = _CSV,
+        content: str = _CSV,
         max_files: int | None = None,
     ) -> None:
         self._settings = settings
         self._buckets = buckets
         self._roots = tuple(roots)
         self._field = field
-        self._wanted = wanted
+        self._content = content
         self._max_files = max_files
 
     def fetch(self, location: str, *, folder: Path, sub_folders: bool = False) -> list[SourceFile]:
@@ -105,7 +105,7 @@ class Sources:
     def _download(self, parsed: BucketLocation, folder: Path, *, location: str, sub_folders: bool) -> list[SourceFile]:
         self._field.require_apart(location, parsed, store_url=self._settings.store_url)
         bucket = open_store(self._settings.model_copy(update={"store_url": f"s3://{parsed.bucket}"}))
-        nothing = f"{self._wanted}{' or more' * parsed.is_folder} in the bucket {parsed.bucket}"
+        nothing = f"{self._content}{' or more' * parsed.is_folder} in the bucket {parsed.bucket}"
         endpoint = self._settings.s3_endpoint or ""
         copies = []
         with service_errors(self._field, location, endpoint=endpoint, nothing=nothing):
@@ -145,7 +145,7 @@ class Sources:
             files = []
         if not files:
             raise self._field.invalid(
-                location, f"where nothing is, want {self._wanted}{' or more' * is_folder}; looked into {resolved}"
+                location, f"where nothing is, want {self._content}{' or more' * is_folder}; looked into {resolved}"
             )
         return files
 

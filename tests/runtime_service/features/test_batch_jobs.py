@@ -152,7 +152,7 @@ def test_every_line_is_answered_as_a_request_is(runtime, place, campaigns, model
     result = place.run(f"artifacts/{model}", tables=tables(), filter_expression=text, num_results=15)
 
     assert (result.answered_lines, result.failed_lines) == (len(lines), 0)
-    for line, answer in zip(lines, place.answers(), strict=True):
+    for line, answer in zip(lines, place.output_lines(), strict=True):
         expected = request(runtime, campaigns[model], line, filter_name)
         assert answer["input"] == line
         assert answer["output"]["recommendedItems"] == [entry.item_id for entry in expected], line

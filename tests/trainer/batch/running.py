@@ -65,7 +65,7 @@ class BatchPlace:
     def runner(self) -> BatchRunner:
         buckets = self.root / "s3"
         sources = Sources(
-            self.settings, buckets=buckets, roots=(buckets,), field=INPUT_PATH, wanted="a file of lines",
+            self.settings, buckets=buckets, roots=(buckets,), field=INPUT_PATH, content="a file of lines",
             max_files=MAX_FILES,
         )  # fmt: skip
         outputs = Outputs(self.settings, buckets=buckets, roots=(buckets,), field=OUTPUT_PATH)
@@ -109,7 +109,7 @@ class BatchPlace:
         )
         return self.handler().run(payload, context or NullJobContext())
 
-    def answers(self, name: str = "out/lines.json.out") -> list[dict[str, Any]]:
+    def output_lines(self, name: str = "out/lines.json.out") -> list[dict[str, Any]]:
         """Return the lines of an output."""
         return [json.loads(line) for line in (self.bucket / name).read_text().splitlines()]
 

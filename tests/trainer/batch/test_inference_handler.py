@@ -61,7 +61,7 @@ def test_each_file_of_a_folder_has_its_output_and_a_marker_says_that_all_is_ther
 
     assert (result.answered_lines, result.failed_lines) == (4, 0)
     assert place.outputs() == ["_CHECK", "a.json.out", "b.json.out", "c.parquet.out"]
-    first, second = place.answers("out/a.json.out")
+    first, second = place.output_lines("out/a.json.out")
     assert (first["input"], first["error"]) == ({"userId": "user-1"}, None)
     assert list(first["output"]) == ["recommendedItems"]
     assert len(first["output"]["recommendedItems"]) == 3
@@ -83,12 +83,12 @@ def test_what_is_wrong_with_a_line_stands_in_its_answer_and_the_others_are_answe
 
     result = place.run(RELATED_AT)
 
-    answers = place.answers()
+    written = place.output_lines()
     assert (result.answered_lines, result.failed_lines) == (2, 9)
-    assert [place for place, answer in enumerate(answers) if answer["error"] is None] == [0, 10]
-    assert answers[10]["input"] == {"itemId": item(3), "mine": 1}
-    assert item(1) not in answers[0]["output"]["recommendedItems"]
-    messages = [answer["error"] for answer in answers[1:10]]
+    assert [place for place, answer in enumerate(written) if answer["error"] is None] == [0, 10]
+    assert written[10]["input"] == {"itemId": item(3), "mine": 1}
+    assert item(1) not in written[0]["output"]["recommendedItems"]
+    messages = [answer["error"] for answer in written[1:10]]
     for message, part in zip(
         messages,
         [
@@ -105,7 +105,7 @@ def test_what_is_wrong_with_a_line_stands_in_its_answer_and_the_others_are_answe
         strict=True,
     ):
         assert part in message
-    assert all(answer["output"] is None for answer in answers[1:10])
+    assert all(answer["output"] is None for answer in written[1:10])
 
 
 def test_filters_take_the_values_of_each_line(place):
@@ -122,7 +122,7 @@ def test_filters_take_the_values_of_each_line(place):
 
     place.run(POPULAR_AT, tables=[table], filter_expression="INCLUDE ItemID WHERE Items.KIND IN ($KIND)")
 
-    even, odd, *wrong = place.answers()
+    even, odd, *wrong = place.output_lines()
     assert {kinds[name] for name in even["output"]["recommendedItems"]} == {"even"}
     assert {kinds[name] for name in odd["output"]["recommendedItems"]} == {"odd"}
     assert all("`filterValues" in answer["error"] for answer in wrong)
@@ -175,9 +175,9 @@ def test_an_attempt_that_does_not_end_leaves_no_marker_and_the_next_one_has_each
 
     place.run(POPULAR_AT, num_results=2)
 
-    answers = place.answers()
-    assert [answer["input"]["userId"] for answer in answers] == names
-    assert {len(answer["output"]["recommendedItems"]) for answer in answers} == {2}
+    written = place.output_lines()
+    assert [answer["input"]["userId"] for answer in written] == names
+    assert {len(answer["output"]["recommendedItems"]) for answer in written} == {2}
     assert place.outputs() == ["_CHECK", "lines.json.out", "mine.json"]
     assert not list((place.root / "work").glob("job-*"))
 

@@ -21,7 +21,7 @@ else:
     from backports import zstd
 
 LOCATION = "s3://films/in/"
-PACKING = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}
+COMPRESSIONS = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}
 texts = st.lists(st.text("ab\r\u2028 ", max_size=6), max_size=40)
 
 
@@ -40,16 +40,19 @@ def read(folder, contents, **bounds):
     return read_input(write(folder, contents), folder / "work", location=LOCATION, **bounds)
 
 
-@given(texts.filter(any), st.sampled_from(sorted(PACKING)), st.booleans(), st.integers(1, 7))
-def test_all_parts_together_are_the_lines(tmp_path_factory, lines, packing, is_marked, part_lines):
+@given(texts.filter(any), st.sampled_from(sorted(COMPRESSIONS)), st.booleans(), st.integers(1, 7))
+def test_all_parts_together_are_the_lines(tmp_path_factory, lines, compression, is_marked, part_lines):
     folder = tmp_path_factory.mktemp("input")
     content = "\n".join(lines).encode()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("trainer.batch.inputs.PART_BYTES", 20)
-        packed = PACKING[packing](b"\xef\xbb\xbf" * is_marked + content)
-        found = read(folder, {f"a.json{packing}": packed}, part_lines=part_lines)
+        batch_input = read(
+            folder,
+            {f"a.json{compression}": COMPRESSIONS[compression](b"\xef\xbb\xbf" * is_marked + content)},
+            part_lines=part_lines,
+        )
 
-    parts = list(found)
+    parts = list(batch_input)
     assert b"".join(part.data for part in parts) == content
     number = 1
     for part in parts:
@@ -58,16 +61,16 @@ def test_all_parts_together_are_the_lines(tmp_path_factory, lines, packing, is_m
         assert count <= part_lines
         assert len(part.data) <= 20 or count == 1
         number += count
-    assert found.n_lines == number - 1
+    assert batch_input.n_lines == number - 1
 
 
 def test_the_files_of_a_folder_have_parts_of_their_own(tmp_path):
     many = b'{"userId":"u"}\n' * (PART_LINES + 1)
-    found = read(tmp_path, {"a.json": many, "b.json": b'{"userId":"w"}', "c.jsonl": many})
+    batch_input = read(tmp_path, {"a.json": many, "b.json": b'{"userId":"w"}', "c.jsonl": many})
 
-    assert [list(found.parts_of(place)) for place in range(3)] == [[0, 1], [2], [3, 4]]
-    assert found[2].data == b'{"userId":"w"}'
-    assert [found[place].first for place in range(5)] == [1, PART_LINES + 1, 1, 1, PART_LINES + 1]
+    assert [list(batch_input.parts_of(place)) for place in range(3)] == [[0, 1], [2], [3, 4]]
+    assert batch_input[2].data == b'{"userId":"w"}'
+    assert [batch_input[place].first for place in range(5)] == [1, PART_LINES + 1, 1, 1, PART_LINES + 1]
 
 
 def test_long_lines_make_small_parts(tmp_path):
@@ -80,11 +83,11 @@ def test_rows_of_parquet_are_lines(tmp_path):
     rows = pl.DataFrame({"userId": ["1", None], "itemList": [["a", "b"], []], "rank": [1, 2]})
     rows.write_parquet(tmp_path / "a.parquet")
 
-    found = read(tmp_path, {"a.parquet": (tmp_path / "a.parquet").read_bytes()})
+    batch_input = read(tmp_path, {"a.parquet": (tmp_path / "a.parquet").read_bytes()})
 
-    members = [line.members for line in read_lines(found[0].data, first=found[0].first)]
+    members = [line.members for line in read_lines(batch_input[0].data, first=batch_input[0].first)]
     assert members == rows.to_dicts()
-    assert dict(found.files[0].columns) == dict(rows.schema)
+    assert dict(batch_input.files[0].columns) == dict(rows.schema)
 
 
 @pytest.mark.parametrize(
@@ -120,11 +123,11 @@ def test_no_line_at_all_is_refused(tmp_path):
 
 
 def test_a_file_that_is_cut_meanwhile_is_noticed(tmp_path):
-    found = read(tmp_path, {"a.json": b'{"userId":"1"}\n' * 9})
+    batch_input = read(tmp_path, {"a.json": b'{"userId":"1"}\n' * 9})
     (tmp_path / "a.json").write_bytes(b"")
 
     with pytest.raises(Unavailable, match=r"a\.json"):
-        found[0]
+        batch_input[0]
 
 
 def test_lines_that_are_no_objects_say_so():

@@ -18,13 +18,13 @@ COLUMNS = {"recommendedItems": pl.List(pl.String()), "scores": pl.List(pl.Float6
 
 def answered(part):
     """Answer a part: every third line has an error."""
-    answers = Answers()
+    gathered = Answers()
     for line in read_lines(part.data, first=part.first):
         if line.number % 3 == 0:
-            answers.fail(line, f"`userId`: line {line.number}")
+            gathered.fail(line, f"`userId`: line {line.number}")
         else:
-            answers.add(line, {"recommendedItems": [f"i{line.number}"], "scores": [0.5]})
-    return PartResult(answers.content(), answers.answered, answers.failed)
+            gathered.add(line, {"recommendedItems": [f"i{line.number}"], "scores": [0.5]})
+    return PartResult(gathered.content(), gathered.answered, gathered.failed)
 
 
 @pytest.fixture
@@ -67,10 +67,10 @@ def test_files_are_in_the_order_of_their_lines(batch_input, tmp_path):
 
 
 def test_lines_that_are_no_json_are_shown_as_they_are():
-    answers = Answers()
+    gathered = Answers()
     for line in read_lines(b'{"userId": \xff', first=1):
-        answers.fail(line, line.problem)
+        gathered.fail(line, line.problem)
 
-    (answer,) = [json.loads(text) for text in answers.content().splitlines()]
+    (answer,) = [json.loads(text) for text in gathered.content().splitlines()]
     assert answer["input"] == '{"userId": \ufffd'
-    assert (answer["output"], answers.failed) == (None, 1)
+    assert (answer["output"], gathered.failed) == (None, 1)

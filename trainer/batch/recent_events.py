@@ -99,10 +99,10 @@ class RecentEvents:
     def of_users(self, user_ids: Iterable[str]) -> dict[str, Sent]:
         """Return the events of those users who have any."""
         listed = list(dict.fromkeys(user_ids))
-        found = self.users.indexes(listed) if len(self.users) else np.full(len(listed), -1, np.int32)
+        indexes = self.users.indexes(listed) if len(self.users) else np.full(len(listed), -1, np.int32)
         return {
             user_id: self.events[int(self.starts[user]) : int(self.starts[user + 1])].rows()
-            for user_id, user in zip(listed, found.tolist(), strict=True)
+            for user_id, user in zip(listed, indexes.tolist(), strict=True)
             if user >= 0
         }
 
