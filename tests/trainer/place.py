@@ -196,7 +196,7 @@ class Place:
             self.store,
             self.workspace,
             store_settings=self.settings,
-            options=TrainingOptions(seed=1, index_trees=5),
+            options=TrainingOptions(seed=1, index_trees=5, checkpoint_seconds=0.0),
             flusher=self.flusher,
         )
 

@@ -12,7 +12,7 @@ from protos.tailorbird.internal.v1 import jobs_pb2
 from tests.trainer.place import walks
 from tests.trainer.training.test_handler import train
 from trainer.training.tuning import tune
-from trainer.worker import NullJobContext
+from trainer.worker import NO_DETAILS, NullJobContext
 
 Range = jobs_pb2.HyperParameterRange
 DISCOUNT = Range(name="popularity_discount_factor", kind="float", low=0.0, high=1.0)
@@ -23,7 +23,7 @@ class RecordingJobContext(NullJobContext):
     def __init__(self):
         self.reports = []
 
-    def report(self, *, fraction, activity):
+    def report(self, *, fraction, activity, details=NO_DETAILS):
         self.reports.append((fraction, activity))
 
 
