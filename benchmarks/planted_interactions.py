@@ -97,8 +97,8 @@ def _lengths(users: int, interactions: int, random: np.random.Generator) -> NDAr
     return _SHORTEST + np.round(beyond).astype(np.int64)
 
 
-def _cumulative(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    sums: NDArray[np.float64] = weights.cumsum()
+def _cumulative(weights: NDArray[np.floating]) -> NDArray[np.float64]:
+    sums: NDArray[np.float64] = weights.cumsum(dtype=np.float64)
     sums /= sums[-1]
     return sums
 

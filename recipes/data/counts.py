@@ -56,7 +56,9 @@ class StepsOfItems:
         total = len(histories.items)
         offsets = np.zeros(n_items + 1, np.int64)
         np.cumsum(np.bincount(histories.items, minlength=n_items), out=offsets[1:])
-        places = np.empty(total, np.int32 if total < np.iinfo(np.int32).max else np.int64)
+        places: NDArray[np.signedinteger] = np.empty(total, np.int32)
+        if total > np.iinfo(np.int32).max:
+            places = np.empty(total, np.int64)
         before, after = np.empty(total, np.uint8), np.empty(total, np.uint8)
         _sort_steps(histories.items, offsets, offsets[:-1].copy(), places)
         _reach(histories.offsets, window, before, after)

@@ -142,4 +142,5 @@ def _orthonormal(vectors: FloatArray) -> FloatArray:
     squares, directions = np.linalg.eigh(gram)
     if squares[0] <= _DEPENDENT * squares[-1]:
         return np.linalg.qr(vectors)[0]
-    return vectors @ (directions / np.sqrt(squares)).astype(np.float32)
+    basis: FloatArray = vectors @ (directions / np.sqrt(squares)).astype(np.float32)
+    return basis
