@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from common.compiled import FLOATS, compiled, compiled_for
 from recipes.data.histories import FloatArray, ItemIndexes
 
-__all__ = ["best_shares", "reached_by", "top_k"]
+__all__ = ["best_shares", "highest_places", "reached_by", "reached_by_some", "top_k"]
 
 #: Columns for each result wanted: with more, fewer scores reach the bound, but there are more columns to look at.
 _COLUMNS = 4
@@ -61,6 +61,16 @@ def reached_by(values: FloatArray, count: int) -> np.float32:
             break
     bound: np.float32 = values[place]
     return bound
+
+
+@compiled
+def reached_by_some(scores: FloatArray, count: int) -> np.float32:
+    """Return a value that at least `count` scores reach, near the highest such; -infinity where there are fewer."""
+    if count > len(scores):
+        return np.float32(-np.inf)
+    if _COLUMNS * count < len(scores):
+        return reached_by(_highest_of_columns(scores, _COLUMNS * count), count)
+    return reached_by(scores.copy(), count)
 
 
 @compiled
@@ -113,6 +123,12 @@ def _best(scores: FloatArray, limit: int) -> tuple[ItemIndexes, FloatArray]:
     top = scores[places]
     _sort(top, places)
     return places[:size], top[:size]
+
+
+@compiled
+def highest_places(scores: FloatArray, limit: int) -> ItemIndexes:
+    """Return the places of the highest scores, as `top_k` does, to compiled code."""
+    return _best(scores, limit)[0]
 
 
 @compiled
