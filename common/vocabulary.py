@@ -107,9 +107,14 @@ class Vocabulary:
         """
         if not len(self):
             return np.full(len(vocabulary), -1, np.int32)
-        keys = vocabulary.keys()
-        places = np.minimum(self._hashes.searchsorted(keys), len(self) - 1)
-        indexes: NDArray[np.int32] = np.where(self._hashes[places] == keys, self._order[places], np.int32(-1))
+        if self._begins_with(vocabulary):  # a catalogue's ids and its model's often are the same
+            return np.arange(len(vocabulary), dtype=np.int32)
+        # In the order of their hashes, so that what is looked up one after the other lies side by side.
+        places = np.minimum(self._hashes.searchsorted(vocabulary._hashes), len(self) - 1)
+        indexes = np.empty(len(vocabulary), np.int32)
+        indexes[vocabulary._order] = np.where(
+            self._hashes[places] == vocabulary._hashes, self._order[places], np.int32(-1)
+        )
         for begin in range(0, len(indexes), _COMPARED):
             theirs = begin + np.flatnonzero(indexes[begin : begin + _COMPARED] >= 0)
             for other in theirs[~self._equal(indexes[theirs], vocabulary, theirs)]:
@@ -188,6 +193,14 @@ class Vocabulary:
         if not len(offsets) == len(hashes) + 1 == len(order) + 1 or int(offsets[-1]) != len(text):
             raise CorruptArtifact(f"vocabulary `{name}`: got files of different vocabularies, want one's")
         return cls(text, offsets=offsets, hashes=hashes, order=order)
+
+    def _begins_with(self, vocabulary: Vocabulary) -> bool:
+        """Return whether the first ids are all those of another vocabulary, in their order."""
+        size, length = len(vocabulary), len(vocabulary._text)
+        return (
+            np.array_equal(self._offsets[: size + 1], vocabulary._offsets)
+            and np.array_equal(self._text[:length], vocabulary._text)
+        )  # fmt: skip
 
     def _equal(
         self, indexes: NDArray[np.int32], vocabulary: Vocabulary, others: NDArray[np.int64]

@@ -208,3 +208,43 @@ def test_an_imported_item_is_recommended_as_well(runtime, named):
         return ids(runtime.recommend(named["undescribed"], user_id=user(0), num_results=N_ITEMS + 1))
 
     wait_until(lambda: "imported" in listed())
+
+
+class Tripping:
+    """A scorer whose encoder of new items trips until it is mended."""
+
+    def __init__(self, scorer) -> None:
+        self._scorer = scorer
+        self.is_mended = False
+
+    def __getattr__(self, name):
+        return getattr(self._scorer, name)
+
+    def new_item_encoder(self):
+        if not self.is_mended:
+            raise RuntimeError("a bug")
+        return self._scorer.new_item_encoder()
+
+
+def test_a_model_whose_encoder_trips_keeps_no_other_group_waiting(runtime, named):
+    personal = runtime.models[PERSONAL]
+    tripping = Tripping(personal.scorer)
+    runtime.models["tripping"] = replace(personal, scorer=tripping)
+    groups = [f"arn:aws:personalize:us-east-1:000000000000:dataset-group/trips-{number}" for number in (1, 2)]
+    campaigns = [runtime.serve(name, group) for name, group in zip(("tripping", PERSONAL), groups, strict=True)]
+    schemas = {"ITEMS": ITEMS}
+    runtime.assign(*(group_message(group, {"ITEMS": None}, FILTERS, schemas=schemas) for group in groups))
+
+    def passing(campaign):
+        answer = runtime.recommend(campaign, user_id=user(0), num_results=N_ITEMS + 1, filter_arn=filter_arn("lower"))
+        return set(ids(answer))
+
+    for group in groups:
+        runtime.put(group, "ITEMS", "put-now", json.dumps({"t1": "lower", "about": WORDS["lower"]}))
+        runtime.put(group, "ITEMS", item(1), json.dumps({"t1": "lower"}))
+    wait_until(lambda: passing(campaigns[1]) == {"put-now", item(1)})
+    # What of the other one does not need the encoder is up to date as well.
+    wait_until(lambda: passing(campaigns[0]) == {item(1)})
+
+    tripping.is_mended = True
+    wait_until(lambda: passing(campaigns[0]) == {"put-now", item(1)})
