@@ -15,7 +15,7 @@ never multiplied.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +40,8 @@ _NOT_RESTRICTED: Final = np.empty(0, np.bool_)
 _FIRST: Final = 16
 #: The same of many blocks: this part of them.
 _FIRST_PART: Final = 32
+#: Of scale, error, tail, offset and number of an item.
+_NUMBERS_BYTES: Final = 20
 #: Less than any product: what is less is nothing.
 _LEAST, _MOST = np.float32(-3e38), np.float32(np.inf)
 
@@ -64,6 +66,7 @@ class ScanIndex:
     Attributes:
         item_vectors: float32 [n_items, d].
         parts: What bounds are made of.
+        size: Items that may be found.
         item_mean: float64 [d], the mean of the items, which the bounds leave out.
         to_rest: float64 [d, d], what the rests of queries are multiplied by: float32 would lose more than bounds allow
             for where some directions are rarely asked for.
@@ -71,6 +74,7 @@ class ScanIndex:
 
     item_vectors: FloatArray
     parts: ScanParts
+    size: int
     item_mean: NDArray[np.float64]
     to_rest: NDArray[np.float64]
 
@@ -114,7 +118,25 @@ class ScanIndex:
             raise CorruptArtifact(f"`{_PREFIX}_items.npy`: got other items than 0 to {n_items - 1}, want each once")
         transform = Transform.load(folder, _PREFIX, width=width)
         mean, for_queries = transform.mean.astype(np.float64), transform.for_queries.astype(np.float64)
-        return cls(item_vectors, parts, item_mean=mean, to_rest=for_queries)
+        return cls(item_vectors, parts, n_items, item_mean=mean, to_rest=for_queries)
+
+    @property
+    def bytes_per_item(self) -> int:
+        """What an item takes in memory of its own where the search is narrowed."""
+        return int(self.parts.codes.shape[1]) + _NUMBERS_BYTES
+
+    def narrowed(self, allowed: NDArray[np.bool_]) -> ScanIndex:
+        """Return a search that finds some of the items alone, in time and memory as they are many.
+
+        Args:
+            allowed: bool [n_items or more], which they are.
+        """
+        parts = self.parts
+        size = _count_allowed(parts.items, allowed)
+        made = _narrow(
+            parts.codes, parts.scales, parts.errors, parts.tails, parts.offsets, parts.items, allowed, -(-size // BLOCK)
+        )
+        return replace(self, parts=ScanParts(*made, parts.centre, parts.greatest), size=size)
 
     def nearest(self, query: FloatArray, limit: int, allowed: NDArray[np.bool_] | None = None) -> Nearest:
         """Find a few items among which the best `limit` are, of all or of those that are allowed.
@@ -145,6 +167,68 @@ class ScanIndex:
             _NOT_RESTRICTED if allowed is None else allowed,
         )
         return Nearest(items, proven=True, bound=float(bound))
+
+
+@compiled
+def _count_allowed(items: ItemIndexes, allowed: NDArray[np.bool_]) -> int:
+    """Count the items that are allowed."""
+    count = 0
+    for place in range(len(items)):
+        if items[place] >= 0 and allowed[np.uint32(items[place])]:
+            count += 1
+    return count
+
+
+@compiled
+def _narrow(
+    codes: NDArray[np.int8],
+    scales: FloatArray,
+    errors: FloatArray,
+    tails: FloatArray,
+    offsets: FloatArray,
+    items: ItemIndexes,
+    allowed: NDArray[np.bool_],
+    blocks: int,
+) -> tuple[
+    NDArray[np.int8],
+    FloatArray,
+    FloatArray,
+    FloatArray,
+    FloatArray,
+    ItemIndexes,
+    FloatArray,
+    FloatArray,
+    FloatArray,
+    FloatArray,
+]:
+    """Return what `ScanParts` has of the items that are allowed, in the same order, but for what is of all."""
+    columns = codes.shape[1]
+    new_codes, new_items = np.zeros((blocks, columns, 128), np.int8), np.full(blocks * 128, np.int32(-1))
+    new_scales, new_errors = np.zeros(blocks * 128, np.float32), np.zeros(blocks * 128, np.float32)
+    new_tails, new_offsets = np.zeros(blocks * 128, np.float32), np.zeros(blocks * 128, np.float32)
+    lows, highs = np.full((columns, blocks), _MOST), np.full((columns, blocks), -_MOST)
+    block_offsets, block_tails = np.full(blocks, -_MOST), np.zeros(blocks, np.float32)
+    count = 0
+    for place in range(len(items)):
+        if items[place] < 0 or not allowed[np.uint32(items[place])]:
+            continue
+        block, column_place, old_block, old_place = count // 128, count % 128, place // 128, place % 128
+        new_items[count], new_scales[count], new_errors[count] = items[place], scales[place], errors[place]
+        new_tails[count], new_offsets[count] = tails[place], offsets[place]
+        block_offsets[block] = max(block_offsets[block], offsets[place])
+        block_tails[block] = max(block_tails[block], tails[place])
+        # What a code stands for is within half a step of it.
+        half = np.float32(0.501) * scales[place]
+        for column in range(columns):
+            code = codes[old_block, column, old_place]
+            new_codes[block, column, column_place] = code
+            value = np.float32(code) * scales[place]
+            lows[column, block] = min(lows[column, block], value - half)
+            highs[column, block] = max(highs[column, block], value + half)
+        count += 1
+    return (
+        new_codes, new_scales, new_errors, new_tails, new_offsets, new_items, lows, highs, block_offsets, block_tails
+    )  # fmt: skip
 
 
 @compiled

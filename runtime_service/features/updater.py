@@ -114,7 +114,8 @@ class _Ids:
 
     def bound(self, before: FilterTable | None, recent: Sequence[tuple[str, StaticPart]] = ()) -> FilterTable:
         """Return a table of what is known now."""
-        return FilterTable.of(self.items, self.features, new_ids=self.new_ids, before=before, recent=recent)
+        scan = None if self.items is not self.model.items else self.model.scan
+        return FilterTable.of(self.items, self.features, new_ids=self.new_ids, scan=scan, before=before, recent=recent)
 
 
 class _Made(NamedTuple):

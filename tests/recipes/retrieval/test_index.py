@@ -150,6 +150,23 @@ def test_scan_of_items_that_differ_in_few_directions_reads_little_of_each_and_is
             assert len(nearest.items) < 2 * limit + 10
 
 
+@pytest.mark.parametrize("passing", [0, 1, 128, 1_000, N_ITEMS])
+def test_narrowed_scan_has_the_best_of_what_it_is_narrowed_to(vectors, queries, folder, passing):
+    allowed = np.zeros(N_ITEMS + 3, bool)
+    allowed[np.random.default_rng(8).choice(N_ITEMS, passing, replace=False)] = True
+    narrowed = ScanIndex.open(folder, vectors).narrowed(allowed)
+
+    assert narrowed.size == passing
+    of_model = allowed[:N_ITEMS]
+    for query in queries[:10]:
+        nearest, products = narrowed.nearest(query, 25), vectors.astype(np.float64) @ query
+        assert best(vectors, query, 25, of_model) <= set(nearest.items.tolist())
+        assert of_model[nearest.items].all()
+        left_out = of_model.copy()
+        left_out[nearest.items] = False
+        assert products[left_out].max(initial=-np.inf) <= nearest.bound
+
+
 def test_scan_finds_all_of_many_equal_items(tmp_path):
     vectors = np.ones((3_000, 4), np.float32)
     build_scan(vectors, tmp_path, user_vectors=np.ones((2, 4), np.float32))
