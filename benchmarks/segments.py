@@ -111,7 +111,7 @@ def _job(root: Path, *, users: int, segments: int, size: int, processes: int) ->
     (bucket / "in" / "items.json").write_text(lines)
     settings, buckets = _settings(root), root / "s3"
     sources = Sources(
-        settings, buckets=buckets, roots=(buckets,), field=INPUT_PATH, wanted="a file", max_files=MAX_FILES
+        settings, buckets=buckets, roots=(buckets,), field=INPUT_PATH, content="a file", max_files=MAX_FILES
     )
     outputs = Outputs(settings, buckets=buckets, roots=(buckets,), field=OUTPUT_PATH)
     runner = BatchRunner(sources, outputs, Workspace(root / "work"), LocalCompute(processes))

@@ -7,6 +7,7 @@ a vocabulary of millions of ids at once, shares its pages with other processes, 
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ class Vocabulary:
         self._offsets = offsets
         self._hashes = hashes
         self._order = order
+        # Single elements of arrays are many times as slow to read as those of memory views.
+        self._hash_view, self._order_view, self._offset_view = hashes.data, order.data, offsets.data
 
     @classmethod
     def build(cls, ids: Iterable[str]) -> Vocabulary:
@@ -80,8 +83,8 @@ class Vocabulary:
     def index(self, identifier: str) -> int | None:
         """Return the index of an id, or None for an unknown one."""
         key = identifier.encode(errors="surrogatepass")
-        digest = np.uint64(_hash(key))
-        return self._resolve(key, digest, int(self._hashes.searchsorted(digest)))
+        digest = _hash(key)
+        return self._resolve(key, digest, bisect_left(self._hash_view, digest))
 
     def indexes(self, ids: Iterable[str]) -> NDArray[np.int32]:
         """Return the indexes of many ids.
@@ -93,7 +96,7 @@ class Vocabulary:
         digests = np.fromiter((_hash(key) for key in keys), np.uint64, len(keys))
         places = self._hashes.searchsorted(digests)
         indexes = np.full(len(keys), -1, np.int32)
-        for row, (key, digest, place) in enumerate(zip(keys, digests, places.tolist(), strict=True)):
+        for row, (key, digest, place) in enumerate(zip(keys, digests.tolist(), places.tolist(), strict=True)):
             index = self._resolve(key, digest, place)
             if index is not None:
                 indexes[row] = index
@@ -223,16 +226,17 @@ class Vocabulary:
         equal[np.searchsorted(ends, np.flatnonzero(here != there), side="right")] = False
         return equal
 
-    def _resolve(self, key: bytes, digest: np.uint64, place: int) -> int | None:
-        while place < len(self._hashes) and self._hashes[place] == digest:
-            index = int(self._order[place])
+    def _resolve(self, key: bytes, digest: int, place: int) -> int | None:
+        hashes = self._hash_view
+        while place < len(hashes) and hashes[place] == digest:
+            index = self._order_view[place]
             if self._bytes_at(index) == key:
                 return index
             place += 1
         return None
 
     def _bytes_at(self, index: int) -> bytes:
-        return self._text[self._offsets[index] : self._offsets[index + 1]].tobytes()
+        return self._text[self._offset_view[index] : self._offset_view[index + 1]].tobytes()
 
 
 def _encode(identifier: str) -> bytes:

@@ -91,6 +91,8 @@ class Retrieve:
             int32, ascending, all of them candidates.
         """
         scan, candidates = run.model.scan, run.candidates
+        if scan is None and run.model.index is None:
+            return None
         depth, lowered = max(run.limit, SHARED), _lowered(run)
         # Of the first few an index may find nearly all, and of those behind them far fewer.
         is_deep = run.limit + lowered + excluded > run.model.index_depth

@@ -189,7 +189,7 @@ def answer(question: Question) -> PartResult:
             gathered.add(line, output)
         else:
             gathered.fail(line, output)
-    return PartResult(answers.content(), answers.answered, gathered.failed)
+    return PartResult(gathered.content(), gathered.answered, gathered.failed)
 
 
 def _output(scorer: LineScorer, line: Line, recent: Mapping[str, Sent]) -> dict[str, Any] | str:
