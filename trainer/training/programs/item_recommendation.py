@@ -92,7 +92,8 @@ class ItemRecommendationSteps(ItemExport):
         if spec.ray_address is None:
             measure = self._trials(split, loaded)
             return tune(measure, tuning, defaults=defaults, seed=spec.seed, progress=progress)
-        compute, part = RayCompute(spec.ray_address), spec.model_dump_json()
+        compute = RayCompute(spec.ray_address, most_parts=tuning.parallel_trials or None)
+        part = spec.model_dump_json()
         return tune_side_by_side(compute, run_trial, part, tuning, defaults=defaults, seed=spec.seed, progress=progress)
 
     def open_trials(self) -> Measure:
