@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from benchmarks.ray_cluster import ray_cluster
 from common.compute.local import LocalCompute
 from common.compute.ray_cluster import RayCompute
+from tests.clusters import two_nodes
 from tests.runtime_service.world import N_ITEMS, RELATED, fit, item, publish
 from tests.trainer.batch.running import BatchPlace
 from tests.trainer.place import Place, walks
@@ -20,8 +20,7 @@ LINES = 6000
 
 @pytest.fixture(scope="module")
 def cluster():
-    pytest.importorskip("ray", reason="Ray has no package for this machine")
-    with ray_cluster(2) as cluster:
+    with two_nodes() as cluster:
         yield cluster
 
 

@@ -4,17 +4,16 @@ import socket
 
 import pytest
 
-from benchmarks.ray_cluster import ray_cluster
 from common.compute.ray_cluster import RayCompute
 from common.errors import Unavailable
+from tests.clusters import two_nodes
 from tests.common.compute import tasks
 from tests.common.compute.suite import ComputeSuite, ReadOnce, assert_each_once, killing_at_first, no_check
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    pytest.importorskip("ray", reason="Ray has no package for this machine")
-    with ray_cluster(2) as cluster:
+    with two_nodes() as cluster:
         yield cluster
 
 
