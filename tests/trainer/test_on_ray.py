@@ -87,5 +87,5 @@ def test_trials_of_a_tuning_are_measured_on_the_cluster(cluster, tmp_path):
     result = search(place, "aws-sims", DISCOUNT, trials=3, context=context)
 
     assert set(result.tuned_hyper_parameters) == {DISCOUNT.name}
-    stages = [stage for _, stage in context.reports]
-    assert "3 of 3 trials" in stages
+    activities = [stage for _, stage in context.reports]
+    assert "3 of 3 trials" in activities

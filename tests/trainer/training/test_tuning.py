@@ -180,7 +180,7 @@ class LastFirst:
 
 
 def test_trials_side_by_side_begin_with_the_default_and_come_near_the_best():
-    tried, stages = [], []
+    tried, activities = [], []
 
     def measure(part):
         if part.measured is not None:
@@ -189,7 +189,7 @@ def test_trials_side_by_side_begin_with_the_default_and_come_near_the_best():
         return -((tried[-1] - 0.8) ** 2)
 
     def progress(*, fraction, stage, metrics):
-        stages.append((fraction, stage))
+        activities.append((fraction, stage))
 
     values = tune_side_by_side(
         LastFirst(), measure, "{}",
@@ -200,8 +200,8 @@ def test_trials_side_by_side_begin_with_the_default_and_come_near_the_best():
     assert tried[-1] == 0.5  # read first
     assert float(values["discount"]) == pytest.approx(0.8, abs=0.05)
     assert len(tried) == 30
-    assert stages[0] == (0.0, "0 of 30 trials")
-    assert stages[-2:] == [(1.0, "30 of 30 trials"), (1.0, "tuned")]
+    assert activities[0] == (0.0, "0 of 30 trials")
+    assert activities[-2:] == [(1.0, "30 of 30 trials"), (1.0, "tuned")]
 
 
 def test_a_trial_in_another_process_is_measured_as_in_the_training(filled):
