@@ -198,9 +198,7 @@ class Place:
             self.store,
             self.workspace,
             store_settings=self.settings,
-            options=TrainingOptions(
-                seed=1, index_trees=5, checkpoint_seconds=0.0, ray_address=self.ray_address
-            ),
+            options=TrainingOptions(seed=1, index_trees=5, checkpoint_seconds=0.0, ray_address=self.ray_address),
             flusher=self.flusher,
         )
 
