@@ -24,8 +24,10 @@ from common.recommendation_ids import recommendation_ids
 from common.rpc import AioRpcServer
 from common.storage import Store
 from inference.used_items import EventWindow
+from recipes.components.themes.loading import DEFAULT_WRITER, load_writer
 from trainer.batch.inference_handler import BatchInferenceJobHandler
 from trainer.batch.runner import BatchRunner
+from trainer.batch.segments import BatchSegmentJobHandler
 from trainer.deletions import DeletionJobHandler, UserSearchHandler
 from trainer.deletions.remote import RemoteRecordCounter, RemoteUserRemover
 from trainer.exports import ExportJobHandler
@@ -38,6 +40,7 @@ from trainer.maintenance import MaintenanceJobHandler
 from trainer.removal import RemovalJobHandler
 from trainer.settings import TrainerSettings
 from trainer.training import TrainingJobHandler
+from trainer.training.memory import MemoryBudget
 from trainer.training.spec import TrainingOptions
 from trainer.training.update_handler import UpdateJobHandler
 from trainer.worker import JobHandler
@@ -50,7 +53,7 @@ _log = get_logger(__name__)
 #: Kinds of jobs that may take hours, and all processors meanwhile.
 _HEAVY: Final = frozenset({"solution_version_training"})
 #: Kinds that take long as well, and the processors that `compute` gives them.
-_BATCH: Final = frozenset({"batch_inference"})
+_BATCH: Final = frozenset({"batch_inference", "batch_segment"})
 
 
 class Readiness:
@@ -77,21 +80,35 @@ def worker_id() -> str:
 
 
 def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.Channel) -> Mapping[str, JobHandler]:
-    """Make what does the jobs, by member of a job's `payload`."""
+    """Make what does the jobs, by member of a job's `payload`.
+
+    Raises:
+        InvalidInput: There is no such writer of themes as the settings name.
+    """
+    if settings.theme_writer != DEFAULT_WRITER:
+        load_writer(settings.theme_writer)  # one that is missing stops the trainer here and not in its first job
     workspace = Workspace(settings.work())
     workspace.sweep()
     sources = Sources(settings.store(), buckets=settings.buckets(), roots=settings.roots())
     outputs = settings.outputs(OUTPUT_PATH)
     calls = SealingCalls(events_service)
     flusher = RemoteFlusher(calls)
-    options = TrainingOptions(seed=settings.seed, recall_floor=settings.recall_floor, index_trees=settings.index_trees)
+    options = TrainingOptions(
+        seed=settings.seed,
+        recall_floor=settings.recall_floor,
+        index_trees=settings.index_trees,
+        checkpoint_seconds=settings.checkpoint_seconds,
+        ray_address=settings.ray_address if settings.compute == "ray" else None,
+    )
     trainings = TrainingJobHandler(
         store,
         workspace,
         store_settings=settings.store(),
         options=options,
         flusher=flusher,
+        memory=None if settings.training_memory_bytes == 0 else MemoryBudget(settings.training_memory_bytes),
     )
+    batch_runner = BatchRunner(settings.batch_sources(), outputs, workspace, settings.open_compute())
     return {
         "dataset_import": ImportJobHandler(
             store,
@@ -117,12 +134,14 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
         "feature_snapshot": FeatureSnapshotJobHandler(store, workspace, flusher=flusher),
         "batch_inference": BatchInferenceJobHandler(
             store,
-            BatchRunner(settings.batch_sources(), outputs, workspace, settings.open_compute()),
+            batch_runner,
             flusher=flusher,
             store_settings=settings.store(),
             history_events=settings.history_events,
             window=EventWindow(settings.filter_events),
+            theme_writer=settings.theme_writer,
         ),
+        "batch_segment": BatchSegmentJobHandler(store, batch_runner, flusher=flusher, store_settings=settings.store()),
     }
 
 

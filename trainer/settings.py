@@ -17,6 +17,7 @@ from common.files.outputs import Outputs
 from common.settings import AttributionSettings, ServerSettings, StoreSettings
 from common.telemetry.process import Telemetry
 from inference.past_events import MAX_LATER
+from recipes.components.themes.loading import DEFAULT_WRITER
 from trainer.batch.runner import MAX_FILES
 from trainer.figures import FIGURES
 from trainer.files.sources import Sources
@@ -58,7 +59,16 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
         "for trainings.",
     )
     max_batch_jobs: int = Field(
-        1, ge=1, le=16, description="Batch inference jobs that are done at a time, beside trainings and the others."
+        1,
+        ge=1,
+        le=16,
+        description="Batch inference and batch segment jobs that are done at a time, beside trainings and the others.",
+    )
+    theme_writer: str = Field(
+        DEFAULT_WRITER,
+        pattern=r"^[\w.]+:\w+$",
+        description="What writes the themes of lists of items, `MODULE:ATTRIBUTE` of a factory as "
+        "`recipes/components/themes/ports.py` says: a language model is plugged in here.",
     )
     history_events: int = Field(
         200,
@@ -95,6 +105,18 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
         None,
         pattern=r"^[^/:\[\]]+:\d+$|^\[[0-9a-fA-F:]+\]:\d+$",
         description="HOST:PORT of the head of the Ray cluster, of which this machine is one; needs the extra `ray`.",
+    )
+    training_memory_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="Memory that trainings may take together: one that needs more is refused, and one that fits "
+        "without the others waits. By default what the machine, or the container, has available; 0 refuses nothing.",
+    )
+    checkpoint_seconds: float = Field(
+        30.0,
+        ge=0,
+        description="Least time between two checkpoints of a training, which are taken at ends of epochs: as much, or "
+        "an epoch, is lost when it is killed. 0 keeps the state after every epoch.",
     )
     recall_floor: float = Field(
         0.98, gt=0, le=1, description="Recall of the first 25 results that an approximate index has to reach."

@@ -1,12 +1,14 @@
 """Trends, actions, segments and the use cases of domains through boto3: trained, measured, served or refused."""
 
+import json
+
 import pytest
 from botocore.exceptions import ClientError
 
 from benchmarks.system import running_system
 from cli.demo.generated import generate
 from cli.demo.items import EVENT, SCHEMAS
-from cli.demo.journey import RECIPE_ARN, Journey
+from cli.demo.journey import RECIPE_ARN, ROLE_ARN, Journey
 from common.testing import wait_until
 from tests.control_plane.world import avro, column
 from tests.system.test_lifecycle import STANDARD_METRICS
@@ -98,13 +100,38 @@ def test_actions_are_recommended(journey):
     assert answer["actionList"][1]["score"] == 0.0  # nobody ever took it
 
 
-def test_segments_are_measured_and_have_no_campaigns(journey):
+def test_segments_are_measured_and_made_by_batch_jobs_alone(journey, system):
     solution = journey.create_solution("segments", "aws-item-affinity", hyperparameters={"hidden_dimension": 32})
     version = journey.train(solution)
 
     assert set(journey.metrics(version)) == {"coverage", "hits_at_1_percent", "recall_at_1_percent"}
     with pytest.raises(ClientError, match="user segments are made by batch segment jobs"):
         journey.create_campaign("segments", version)
+
+    personalize, bucket = journey.clients.personalize, system.installation.buckets / "films"
+    (bucket / "segments").mkdir()
+    lines = [{"itemId": "film-0001"}, {"itemId": "nothing"}]
+    (bucket / "segments" / "items.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    filter_arn = personalize.create_filter(
+        name="segments", datasetGroupArn=journey.dataset_group_arn,
+        filterExpression='EXCLUDE UserID WHERE Interactions.EVENT_TYPE IN ("nothing")',
+    )["filterArn"]  # fmt: skip
+    job = personalize.create_batch_segment_job(
+        jobName="segments", solutionVersionArn=version, filterArn=filter_arn, numResults=7, roleArn=ROLE_ARN,
+        jobInput={"s3DataSource": {"path": "s3://films/segments/items.json"}},
+        jobOutput={"s3DataDestination": {"path": "s3://films/segments-out/"}},
+    )["batchSegmentJobArn"]  # fmt: skip
+
+    def described():
+        return personalize.describe_batch_segment_job(batchSegmentJobArn=job)["batchSegmentJob"]
+
+    wait_until(lambda: described()["status"] in ("ACTIVE", "CREATE FAILED"), seconds=120)
+    assert described().get("failureReason") is None
+    output = (bucket / "segments-out" / "items.json.out").read_text().splitlines()
+    segment, missing = map(json.loads, output)
+    assert segment["input"] == {"itemId": "film-0001"}
+    assert len(set(segment["output"]["usersList"])) == 7
+    assert missing["error"].startswith("`itemId`: got 'nothing'")
 
 
 def test_use_cases_of_domains_are_listed_and_refused_in_solutions(journey):

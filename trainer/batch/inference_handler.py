@@ -13,7 +13,7 @@ import polars as pl
 
 from common.artifacts import read_manifest
 from common.deletions import DeletionWatch
-from common.errors import OperationUnavailable, invalid
+from common.errors import invalid
 from common.features.publishing import snapshot_files
 from common.filters import Target
 from common.positions import Position
@@ -28,12 +28,14 @@ from protos.tailorbird.control.v1.batch_inference_job_pb2 import BatchInferenceJ
 from protos.tailorbird.internal.v1 import jobs_pb2
 from recipes.catalog import get_recipe
 from recipes.components.exploration import ExplorationSettings
+from recipes.components.themes.loading import DEFAULT_WRITER
 from recipes.spec import RecipeSpec
 from trainer.batch.inputs import LinePart
 from trainer.batch.lines import read_lines
 from trainer.batch.recent_events import RecentEvents, read_recent_events
 from trainer.batch.runner import BatchFiles, BatchRunner, Work
 from trainer.batch.scoring import Enricher, FeatureFiles, Question, Setup, answer
+from trainer.batch.themes import ThemeEnricher, check_theme_job
 from trainer.flushing import Flusher
 from trainer.worker import JobContext
 
@@ -47,6 +49,8 @@ OUTPUT_COLUMNS: Final[Mapping[str, pl.DataType]] = {
     "recommendedItems": pl.List(pl.String()),
     "scores": pl.List(pl.Float64()),
 }
+#: Of the themes: the same input gets the same ones.
+_THEME_SEED: Final = 0
 
 
 class BatchInferenceJobHandler:
@@ -59,6 +63,7 @@ class BatchInferenceJobHandler:
         store_settings: Where the store is, for the processes that answer.
         history_events: Newest events since the training that count of each user; as of the runtimes.
         window: How much of what users did counts for filters; as of the runtimes.
+        theme_writer: Path of what writes themes, see `recipes.components.themes.loading`.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class BatchInferenceJobHandler:
         store_settings: StoreSettings,
         history_events: int,
         window: EventWindow = WHOLE_HISTORY,
+        theme_writer: str = DEFAULT_WRITER,
     ) -> None:
         self._store = store
         self._runner = runner
@@ -77,6 +83,7 @@ class BatchInferenceJobHandler:
         self._store_settings = store_settings
         self._history_events = history_events
         self._window = window
+        self._theme_writer = theme_writer
 
     def run(self, payload: jobs_pb2.BatchInferencePayload, context: JobContext) -> jobs_pb2.BatchInferenceResult:
         """Answer all lines of an input.
@@ -91,12 +98,14 @@ class BatchInferenceJobHandler:
         """
         counts = self._runner.run(
             BatchFiles(payload.input_location, payload.output_location),
-            lambda folder, _: self._prepare(payload, folder, context),
+            lambda folder, batch_input: self._prepare(payload, folder, context, n_lines=batch_input.n_lines),
             context,
         )
         return jobs_pb2.BatchInferenceResult(answered_lines=counts.answered, failed_lines=counts.failed)
 
-    def _prepare(self, payload: jobs_pb2.BatchInferencePayload, folder: Path, context: JobContext) -> Work[Question]:
+    def _prepare(
+        self, payload: jobs_pb2.BatchInferencePayload, folder: Path, context: JobContext, *, n_lines: int
+    ) -> Work[Question]:
         manifest = read_manifest(self._store, payload.artifact_location)
         recipe = get_recipe(manifest.recipe)
         watermark = Position(manifest.snapshot.event_epoch, manifest.snapshot.event_watermark)
@@ -126,13 +135,21 @@ class BatchInferenceJobHandler:
             schemas={kind: table.schema for kind, table in tables.items()},
             features=features,
             window=self._window,
-            enricher=_enricher(payload),
+            enricher=self._enricher(payload, n_lines=n_lines, has_items="ITEMS" in features),
         )
         _check_filter(setup, recipe)
         columns = {**OUTPUT_COLUMNS, **({} if setup.enricher is None else setup.enricher.columns)}
         if not recipe.returns_scores:
             del columns["scores"]
         return Work(answer, lambda part: _question(setup, part, recent), columns)
+
+    def _enricher(self, payload: jobs_pb2.BatchInferencePayload, *, n_lines: int, has_items: bool) -> Enricher | None:
+        """Return what makes themes; None where none are asked for."""
+        if payload.mode != BatchInferenceJobMode.BATCH_INFERENCE_JOB_MODE_THEME_GENERATION:
+            return None
+        check_theme_job(location=payload.input_location, n_lines=n_lines, has_items=has_items)
+        column = payload.theme_generation_config.fields_for_theme_generation.item_name
+        return ThemeEnricher(column, self._theme_writer, _THEME_SEED)
 
     def _features(
         self, tables: Mapping[str, jobs_pb2.DatasetTable], folder: Path
@@ -152,19 +169,6 @@ class BatchInferenceJobHandler:
                 folder=place,
             )
             yield kind, FeatureFiles(files.folder, files.manifest.SerializeToString(), tables[kind].schema)
-
-
-def _enricher(payload: jobs_pb2.BatchInferencePayload) -> Enricher | None:
-    """Return what is added to the output of each line; None for nothing.
-
-    Raises:
-        OperationUnavailable: Themes are asked for, which this trainer does not make.
-    """
-    if payload.mode != BatchInferenceJobMode.BATCH_INFERENCE_JOB_MODE_THEME_GENERATION:
-        return None
-    raise OperationUnavailable(
-        "`batchInferenceJobMode`: got THEME_GENERATION, want BATCH_INFERENCE: no themes are made"
-    )
 
 
 def _question(setup: Setup, part: LinePart, recent: RecentEvents | None) -> Question:

@@ -22,9 +22,9 @@ from common.errors import Unavailable
 from common.files.locations import INPUT_PATH
 from trainer.files.sources import SourceFile
 
-__all__ = ["BatchInput", "InputFile", "LinePart", "read_input"]
+__all__ = ["PART_LINES", "BatchInput", "InputFile", "LinePart", "read_input"]
 
-#: A part has so many lines at most, and so many bytes unless one line has more.
+#: A part has so many lines at most unless its job wants fewer, and so many bytes unless one line has more.
 PART_LINES: Final = 500
 PART_BYTES: Final = 256 * 1024
 _MARK: Final = b"\xef\xbb\xbf"
@@ -68,10 +68,12 @@ class BatchInput(Sequence[LinePart]):
     Attributes:
         files: At least one.
         n_lines: Lines in all of them, empty ones included.
+        part_lines: Lines of a part at most.
     """
 
     files: list[InputFile] = field(default_factory=list)
     n_lines: int = 0
+    part_lines: int = PART_LINES
     _files: array[int] = field(default_factory=lambda: array("q"))
     _first: array[int] = field(default_factory=lambda: array("q"))
     _begin: array[int] = field(default_factory=lambda: array("q"))
@@ -115,7 +117,12 @@ class BatchInput(Sequence[LinePart]):
 
 
 def read_input(
-    sources: Sequence[SourceFile], folder: Path, *, location: str, check: Callable[[], None] = lambda: None
+    sources: Sequence[SourceFile],
+    folder: Path,
+    *,
+    location: str,
+    part_lines: int = PART_LINES,
+    check: Callable[[], None] = lambda: None,
 ) -> BatchInput:
     """Go through the files of an input.
 
@@ -124,13 +131,14 @@ def read_input(
             or Zstandard.
         folder: Existing, for files that stay as long as the input is read.
         location: Of the input, for errors.
+        part_lines: Lines of a part at most.
         check: Called again and again; raises when the job must end.
 
     Raises:
         InvalidInput: A file is of another format, is damaged, or has a line that is too long, or there is no line.
         Unavailable: The folder cannot be written to.
     """
-    batch_input = BatchInput()
+    batch_input = BatchInput(part_lines=part_lines)
     for place, source in enumerate(sources):
         try:
             if format_of(source.name) == "parquet":
@@ -194,7 +202,7 @@ def _cut(
         check()
         n_lines, size, number = 0, 0, first
         for line in data.splitlines(keepends=True) if b"\r" not in data else _lines(data):
-            if n_lines == PART_LINES or (n_lines and size + len(line) > PART_BYTES):
+            if n_lines == batch_input.part_lines or (n_lines and size + len(line) > PART_BYTES):
                 batch_input.add_part(first=number, begin=begin, size=size)
                 begin, number, n_lines, size = begin + size, number + n_lines, 0, 0
             n_lines += 1

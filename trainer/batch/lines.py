@@ -10,7 +10,7 @@ import orjson
 
 from common.errors import invalid
 
-__all__ = ["Answers", "Line", "read_lines", "text_member"]
+__all__ = ["Answers", "Line", "filter_values", "read_lines", "text_member"]
 
 #: Of a line that cannot be read so much is shown in an error.
 _SHOWN: Final = 60
@@ -74,6 +74,23 @@ def text_member(members: Mapping[str, Any], name: str, *, meaning: str, longest:
     if len(value) > longest:
         raise invalid(name, got=value[:_SHOWN] + "…", want=f"at most {longest} characters")
     return value
+
+
+def filter_values(members: Mapping[str, Any]) -> dict[str, str]:
+    """Return the values of a filter's parameters that a line has; Parquet has null for those that it has not.
+
+    Raises:
+        InvalidInput: They are not texts by name.
+    """
+    values = members.get("filterValues")
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise invalid("filterValues", got=values, want="an object: by the parameters' names their values as text")
+    for name, value in values.items():
+        if value is not None and not isinstance(value, str):
+            raise invalid(f"filterValues.{name}", got=value, want='text, as in {"GENRE": "\\"comedy\\",\\"drama\\""}')
+    return {name: value for name, value in values.items() if value is not None}
 
 
 class Answers:

@@ -18,7 +18,7 @@ from common.compute import Compute
 from common.errors import Unavailable
 from common.files.outputs import Outputs
 from common.logs import get_logger
-from trainer.batch.inputs import BatchInput, LinePart, read_input
+from trainer.batch.inputs import PART_LINES, BatchInput, LinePart, read_input
 from trainer.batch.results import ENDING, PartResult, Results
 from trainer.files.sources import Sources
 from trainer.worker import JobContext
@@ -41,10 +41,12 @@ class BatchFiles:
     Attributes:
         input_location: A file, or a folder whose files are all read.
         output_location: A folder.
+        part_lines: Lines of a part at most: fewer where the answers of many would not fit into memory.
     """
 
     input_location: str
     output_location: str
+    part_lines: int = PART_LINES
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,13 @@ class BatchRunner:
                     (folder / name).mkdir()
                 context.report(fraction=0.0, activity="reading the input")
                 sources = self._sources.fetch(files.input_location, folder=folder / "sources")
-                batch_input = read_input(sources, folder / "input", location=files.input_location, check=context.check)
+                batch_input = read_input(
+                    sources,
+                    folder / "input",
+                    location=files.input_location,
+                    part_lines=files.part_lines,
+                    check=context.check,
+                )
                 work = prepare(folder / "work", batch_input)
                 context.confirm()
                 names = {f"{file.name}{ENDING}" for file in batch_input.files}

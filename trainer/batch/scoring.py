@@ -6,11 +6,9 @@ the training. A process opens what a setup names once, memory-mapped, and keeps 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any, Final, Protocol
 
 import polars as pl
@@ -37,7 +35,8 @@ from inference.used_items import EventWindow, used_items
 from protos.tailorbird.storage.v1.feature_manifest_pb2 import FeatureManifest
 from recipes.components.exploration import ExplorationSettings
 from recipes.ports import EncodesNewItems
-from trainer.batch.lines import Answers, Line, read_lines, text_member
+from trainer.batch.caches import usable_cache
+from trainer.batch.lines import Answers, Line, filter_values, read_lines, text_member
 from trainer.batch.randomness import LineRandom
 from trainer.batch.recent_events import Sent, TableHistory
 from trainer.batch.results import PartResult
@@ -51,8 +50,8 @@ _DATASETS: Final[Mapping[str, Dataset]] = {
     "USERS": Dataset.USERS,
     "INTERACTIONS": Dataset.INTERACTIONS,
 }
-#: Returns further members of a line's output, from the ids that are recommended.
-Enrich = Callable[[Sequence[str]], Mapping[str, Any]]
+#: Returns further members of each line's output, from the ids that each recommends.
+Enrich = Callable[[Sequence[Sequence[str]]], Sequence[Mapping[str, Any]]]
 
 
 class Enricher(Protocol):
@@ -180,17 +179,26 @@ def answer(question: Question) -> PartResult:
         _opened[:] = []  # first, as both need not fit into memory
         _opened.append(LineScorer.open(question.setup))
     scorer, gathered = _opened[0], Answers()
-    for line in read_lines(question.data, first=question.first):
-        if line.members is None:
-            gathered.fail(line, line.problem)
-            continue
-        try:
-            output = scorer.output(line, question.recent)
-        except InvalidInput as error:
-            gathered.fail(line, error.message)
-        else:
+    outputs = [
+        (line, _output(scorer, line, question.recent)) for line in read_lines(question.data, first=question.first)
+    ]
+    scorer.enrich([output for _, output in outputs if isinstance(output, dict)])
+    for line, output in outputs:
+        if isinstance(output, dict):
             gathered.add(line, output)
+        else:
+            gathered.fail(line, output)
     return PartResult(gathered.content(), gathered.answered, gathered.failed)
+
+
+def _output(scorer: LineScorer, line: Line, recent: Mapping[str, Sent]) -> dict[str, Any] | str:
+    """Return the output of a line, or why there is none."""
+    if line.members is None:
+        return line.problem
+    try:
+        return scorer.output(line, recent)
+    except InvalidInput as error:
+        return error.message
 
 
 class LineScorer:
@@ -227,9 +235,7 @@ class LineScorer:
     @classmethod
     def open(cls, setup: Setup) -> LineScorer:
         """Open what a setup names; errors of `ModelLoader.load`, and Unavailable where features are gone."""
-        store, cache = open_store(setup.store), setup.cache
-        if not cache.parent.is_dir():  # on another machine than the trainer's
-            cache = Path(gettempdir()) / f"tailorbird-batch-{os.getuid()}"
+        store, cache = open_store(setup.store), usable_cache(setup.cache)
         model = ModelLoader(store, cache=cache, index="auto").load(setup.artifact_location)
         model, random = setup.influence.on(model), LineRandom(setup.artifact_location)
         pipeline = Pipeline.make(
@@ -278,9 +284,17 @@ class LineScorer:
             self._random.begin(request.user_id)
         return self._written(pipeline.run(request))
 
+    def enrich(self, outputs: Sequence[dict[str, Any]]) -> None:
+        """Add what the job wants beside the recommendations to the outputs of a part, all together."""
+        if self._enrich is not None:
+            for output, further in zip(
+                outputs, self._enrich([output["recommendedItems"] for output in outputs]), strict=True
+            ):
+                output.update(further)
+
     def _passing(self, members: Mapping[str, Any], request: RecommendationRequest) -> Passing | None:
         """Return what passes the job's filter with the values of a line; None without a filter."""
-        values = _filter_values(members)
+        values = filter_values(members)
         definition, table = self._filter, self._table
         if definition is None:
             if values:
@@ -311,8 +325,6 @@ class LineScorer:
         output: dict[str, Any] = {"recommendedItems": scored.item_ids}
         if self._model.recipe.returns_scores:
             output["scores"] = scored.scores
-        if self._enrich is not None:
-            output.update(self._enrich(scored.item_ids))
         return output
 
 
@@ -333,19 +345,6 @@ def _listed(members: Mapping[str, Any]) -> list[str]:
         if not isinstance(item_id, str) or not 1 <= len(item_id) <= 256:
             raise invalid(f"itemList[{place}]", got=item_id, want="the id of an item, text of 1 to 256 characters")
     return list(dict.fromkeys(listed))
-
-
-def _filter_values(members: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the values of the filter's parameters that a line has; Parquet has null for those that it has not."""
-    values = members.get("filterValues")
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise invalid("filterValues", got=values, want="an object: by the parameters' names their values as text")
-    for name, value in values.items():
-        if value is not None and not isinstance(value, str):
-            raise invalid(f"filterValues.{name}", got=value, want='text, as in {"GENRE": "\\"comedy\\",\\"drama\\""}')
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _bound(model: Model, pipeline: Pipeline, items: Features | None, *, is_filtered: bool) -> FilterTable | None:

@@ -1,14 +1,16 @@
 """Ranking users: for an item, or for all items that match an attribute expression.
 
-A batch segment job opens an artifact's folder with `load` and calls `segment` for each line of its input; training and
-evaluation use the scores themselves.
+A batch segment job opens an artifact's folder with a loader of the catalog and ranks users for the lines of its input;
+training and evaluation use the scores themselves.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +24,8 @@ from recipes.models.user_segments.attributes import Attributes
 from recipes.retrieval.top_k import top_k
 
 __all__ = [
-    "AttributeSegments", "ItemSegments", "SegmentScorer", "Weights", "load_attribute_segments", "load_segments",
-    "open_segments",
+    "AttributeSegments", "ItemSegments", "SegmentScorer", "UserSegments", "Weights", "best_users",
+    "load_attribute_segments", "load_segments", "open_segments",
 ]  # fmt: skip
 
 _USERS_OF_ITEMS: Final = ("known_offsets", "known_users", "known_weights")
@@ -31,6 +33,10 @@ _ARRAYS: Final = (
     "user_factors", "item_factors", "activity", "user_times", "item_times", *_USERS_OF_ITEMS, "segment_weights",
 )  # fmt: skip
 _DAY: Final = 86_400.0
+#: Scores that are computed at a time where there are many segments: 64 MiB.
+_SCORES_AT_ONCE: Final = 1 << 24
+#: Users that `top_k` is for; more are sorted.
+_FEW: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,12 @@ class SegmentScorer:
     def affinity(self, items: ItemIndexes) -> FloatArray:
         """Return the summed inner products with some items: float32 [n_users]."""
         products: FloatArray = self.user_factors @ self.item_factors[items].sum(axis=0)
+        return products
+
+    def affinities(self, queries: Sequence[ItemIndexes]) -> FloatArray:
+        """Return `affinity` for many lists of items in one pass over the users: float32 [number of lists, n_users]."""
+        directions = np.array([self.item_factors[items].sum(axis=0) for items in queries], np.float32)
+        products: FloatArray = directions.reshape(len(queries), -1) @ self.user_factors.T
         return products
 
     def of_item(self, item: int, *, affinity: FloatArray | None = None) -> FloatArray:
@@ -168,8 +180,77 @@ class SegmentScorer:
         return made
 
 
-class ItemSegments:
-    """Segments of users for items, by their ids.
+class UserSegments(ABC):
+    """Segments of users, by ids; safe to use from several threads.
+
+    Args:
+        scorer: Scores users by index.
+        users: Their ids.
+    """
+
+    #: Of a line of a segment job: what says whom to look for.
+    member: ClassVar[str]
+
+    def __init__(self, scorer: SegmentScorer, *, users: Vocabulary) -> None:
+        self.scorer = scorer
+        self.users = users
+
+    @abstractmethod
+    def items_of(self, query: str) -> ItemIndexes:
+        """Return the items that a query is about: int32 [k], at least one.
+
+        Raises:
+            InvalidInput: There are none.
+        """
+
+    @abstractmethod
+    def scores(self, items: ItemIndexes, affinity: FloatArray) -> FloatArray:
+        """Score the users for the items of a query: float32 [n_users], a new array; -inf for those left out.
+
+        Args:
+            items: See `items_of`.
+            affinity: float32 [n_users], the scorer's for these items.
+        """
+
+    def segment(self, query: str, size: int) -> list[str]:
+        """Return the users who are most likely to interact with what a query is about, the likeliest first.
+
+        Args:
+            query: The member of a line.
+            size: Users wanted, at least 1.
+
+        Raises:
+            InvalidInput: As of `items_of`.
+        """
+        (users,) = self.rank([self.items_of(query)], size)
+        return self.users.ids(users)
+
+    def rank(
+        self, queries: Sequence[ItemIndexes], size: int, *, allowed: Sequence[NDArray[np.bool_] | None] | None = None
+    ) -> Iterator[NDArray[np.int32]]:
+        """Yield the best users for each query, the likeliest first: int32 [k], k up to `size`.
+
+        Memory is bounded by the number of users, not by that of the queries.
+
+        Args:
+            queries: See `items_of`.
+            size: Users at most, at least 1.
+            allowed: bool [n_users] for each query, who may be listed; None for everybody.
+        """
+        at_once = max(1, _SCORES_AT_ONCE // max(1, self.scorer.n_users))
+        for begin in range(0, len(queries), at_once):
+            block = queries[begin : begin + at_once]
+            for place, (items, affinity) in enumerate(
+                zip(block, self.scorer.affinities(block), strict=True), start=begin
+            ):
+                scores = self.scores(items, affinity)
+                if allowed is not None and (mask := allowed[place]) is not None:
+                    scores[~mask] = -np.inf
+                yield best_users(scores, size)
+
+
+class ItemSegments(UserSegments):
+    """Segments of users for items; see `UserSegments`.
 
     Args:
         scorer: Scores users by index.
@@ -177,17 +258,14 @@ class ItemSegments:
         users: The ids of its users.
     """
 
+    member = "itemId"
+
     def __init__(self, scorer: SegmentScorer, *, items: Vocabulary, users: Vocabulary) -> None:
-        self.scorer = scorer
+        super().__init__(scorer, users=users)
         self._items = items
-        self._users = users
 
-    def segment(self, query: str, size: int) -> list[str]:
-        """Return the users who are most likely to interact with an item, the likeliest first.
-
-        Args:
-            query: `itemId` of a line of a segment job.
-            size: Users wanted, at least 1.
+    def items_of(self, query: str) -> ItemIndexes:
+        """Return the item of an id.
 
         Raises:
             InvalidInput: No such item was there at the training.
@@ -195,11 +273,15 @@ class ItemSegments:
         item = self._items.index(query)
         if item is None:
             raise invalid("itemId", got=query, want="an item that was known at the training")
-        return _named(self.scorer.of_item(item), size, self._users)
+        return np.array([item], np.int32)
+
+    def scores(self, items: ItemIndexes, affinity: FloatArray) -> FloatArray:
+        """Score the users for an item; see `UserSegments.scores`."""
+        return self.scorer.of_item(int(items[0]), affinity=affinity)
 
 
-class AttributeSegments:
-    """Segments of users for attributes of items.
+class AttributeSegments(UserSegments):
+    """Segments of users for attributes of items; see `UserSegments`.
 
     Args:
         scorer: Scores users by index.
@@ -207,22 +289,23 @@ class AttributeSegments:
         users: The ids of its users.
     """
 
+    member = "itemAttributes"
+
     def __init__(self, scorer: SegmentScorer, *, attributes: Attributes, users: Vocabulary) -> None:
-        self.scorer = scorer
+        super().__init__(scorer, users=users)
         self.attributes = attributes
-        self._users = users
 
-    def segment(self, query: str, size: int) -> list[str]:
-        """Return the users who are most likely to interact with items of some attributes, the likeliest first.
-
-        Args:
-            query: `itemAttributes` of a line of a segment job; see `common.filters.attributes`.
-            size: Users wanted, at least 1.
+    def items_of(self, query: str) -> ItemIndexes:
+        """Return the items that match an expression; see `common.filters.attributes`.
 
         Raises:
             InvalidInput: The expression is malformed, or no item had such attributes at the training.
         """
-        return _named(self.scorer.of_items(self.attributes.find(query)), size, self._users)
+        return self.attributes.find(query)
+
+    def scores(self, items: ItemIndexes, affinity: FloatArray) -> FloatArray:
+        """Score the users for what items have in common; see `UserSegments.scores`."""
+        return self.scorer.of_items(items, affinity=affinity)
 
 
 def load_segments(folder: Path) -> ItemSegments:
@@ -257,7 +340,23 @@ def open_segments(folder: Path) -> tuple[SegmentScorer, Vocabulary, Vocabulary]:
     return scorer, items, users
 
 
-def _named(scores: FloatArray, size: int, users: Vocabulary) -> list[str]:
-    """Return the ids of the users with the highest scores; those that are left out are never among them."""
-    chosen: NDArray[np.int32] = top_k(scores, size)
-    return users.ids(chosen[np.isfinite(scores[chosen])])
+def best_users(scores: FloatArray, size: int) -> NDArray[np.int32]:
+    """Return the users of the highest scores, those that are left out never among them.
+
+    Many are partitioned and sorted, which takes n log n steps for n of them.
+
+    Args:
+        scores: float32 [n_users], -inf for those that are left out.
+        size: Users at most.
+
+    Returns:
+        int32 [k], highest first, equal scores by place.
+    """
+    if size <= _FEW:
+        chosen = top_k(scores, size)
+        return chosen[np.isfinite(scores[chosen])]
+    places = np.flatnonzero(np.isfinite(scores)).astype(np.int32)
+    if size < len(places):
+        of_places = scores[places]
+        places = places[of_places >= np.partition(of_places, len(places) - size)[len(places) - size]]
+    return places[np.argsort(-scores[places], kind="stable")[:size]]

@@ -77,6 +77,21 @@ def described_items(folder):
     return place
 
 
+def films(folder):
+    """Films with plots, and who watched them, as MovieLens 1M with texts is published."""
+    lines = [
+        f"{item}::Film {item}::1999::G::1 Jan 1999::{('War', 'Comedy')[item % 2]}::Someone::::Actor {item % 3}::"
+        f"A {('soldier', 'clown')[item % 2]} meets the {('queen', 'robot', 'sailor')[item % 3]}::"
+        for item in range(20)
+    ]
+    with gzip.open(folder / "movies_extrainfos.dat.gz", "wt") as file:
+        file.write("\n".join(lines))
+    path = table(folder)
+    with gzip.open(folder / "ratings_reconstructed.csv.gz", "wt") as file:
+        file.write(path.read_text())
+    return folder
+
+
 def planted_artifacts(folder):
     """Where the tests of a module keep what they plant: it is the same for all, and takes seconds."""
     return f"--artifacts={folder.parent / 'artifacts'}"
@@ -212,6 +227,7 @@ QUALITY = {
     "benchmarks.quality.strong_generalisation": (ratings, ()),
     "benchmarks.quality.training_speed": (sequences, ("--width", "8")),
     "benchmarks.quality.trending": (table, ()),
+    "benchmarks.themes": (films, ("--lists", "5")),
     "benchmarks.quality.user_columns": (
         described_users,
         ("--categories", "gender", "--seeds", "1", "--known", "0", "--set", "epochs=1", "validation_targets=10"),
@@ -235,6 +251,18 @@ DATA = {
     "benchmarks.exports": (None, ("--rows", "3000")),
     "benchmarks.imports": (None, ("--rows", "1000", "2000", "--repeated", "0.1")),
     "benchmarks.log_move": (None, ("--records", "2000")),
+    "benchmarks.segments": (
+        None,
+        ("--users", "300", "--items", "50", "--segments", "20", "--processes", "1"),
+    ),
+    "benchmarks.training_cost": (
+        None,
+        (
+            *("--sizes", "6000", "--users", "60", "--interactions", "600", "--tested", "20", "--index"),
+            *("--set", "epochs=1", "embedding_size=8", "layers=1", "max_length=4", "sampled_items=8"),
+        ),
+    ),
+    "benchmarks.training_load": (None, ("--rows", "2000")),
 }
 COMMANDS = SERVING | SCALE | COMPARED | LOAD | FAULTS | QUALITY | DATA
 

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact, InvalidInput
+from common.vocabulary import Vocabulary
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.sparse import SparseRows
 from recipes.data.training_data import Interactions, TrainingData
 from recipes.evaluation.bootstrap import interval
+from recipes.models.user_segments import score
 from recipes.models.user_segments.attributes import Attributes
 from recipes.models.user_segments.evaluation import (
     Question,
@@ -18,7 +20,7 @@ from recipes.models.user_segments.evaluation import (
     hold_out_newest,
     item_questions,
 )
-from recipes.models.user_segments.score import SegmentScorer, Weights
+from recipes.models.user_segments.score import ItemSegments, SegmentScorer, Weights, best_users
 from tests.recipes.segment_suite import N_ITEMS, SegmentSuite, metadata, tastes
 
 
@@ -58,6 +60,37 @@ def scorer(*, weights):
         ),
         weights=weights,
     )
+
+
+@pytest.mark.parametrize("size", [1, 999, 1000, 1001, 1500, 1999, 2000, 5000])
+def test_the_best_of_few_and_of_many_are_those_that_sorting_finds(size):
+    drawn = np.random.default_rng(size)
+    scores = drawn.integers(0, 300, 2000).astype(np.float32)  # with many that are equal
+    scores[drawn.permutation(2000)[:400]] = -np.inf
+    expected = np.lexsort((np.arange(2000), -scores))[: min(size, 1600)]
+
+    assert best_users(scores, size).tolist() == expected.tolist()
+
+
+def test_nobody_is_best_of_none():
+    assert best_users(np.full(5, -np.inf, np.float32), 3).tolist() == []
+    assert best_users(np.full(5, -np.inf, np.float32), 3000).tolist() == []
+
+
+def test_many_segments_are_those_of_each_alone_in_blocks_that_memory_allows(monkeypatch):
+    monkeypatch.setattr(score, "_SCORES_AT_ONCE", 7)  # of three users: two segments at a time
+    made = scorer(weights=Weights(activity=0.1, earlier_use=0.25, period=0.5))
+    names = [Vocabulary.build(f"{kind}{number}" for number in range(count)) for kind, count in (("i", 2), ("u", 3))]
+    segments = ItemSegments(made, items=names[0], users=names[1])
+    queries = [np.array([item], np.int32) for item in (0, 1, 1, 0, 1)]
+    allowed = [None, np.array([True, False, True]), None, np.zeros(3, bool), None]
+
+    ranked = [users.tolist() for users in segments.rank(queries, 3, allowed=allowed)]
+
+    everybody = [np.argsort(-made.of_item(int(query[0])), kind="stable").tolist() for query in queries]
+    assert ranked[0] == everybody[0]
+    assert ranked[1] == [user for user in everybody[1] if user != 1]
+    assert ranked[2:] == [everybody[2], [], everybody[4]]
 
 
 def test_scores_for_an_item_add_up():

@@ -8,10 +8,9 @@ import polars as pl
 import pytest
 
 from benchmarks.drawn_model import drawn_model
-from common.errors import InvalidInput, OperationUnavailable, Unavailable
+from common.errors import InvalidInput, Unavailable
 from common.tables import Table
 from inference.pipelines import Pipeline
-from protos.tailorbird.control.v1.batch_inference_job_pb2 import BatchInferenceJobMode
 from protos.tailorbird.internal.v1 import jobs_pb2
 from tests.control_plane.world import avro, column
 from tests.runtime_service.world import N_ITEMS, item
@@ -164,13 +163,6 @@ def test_more_files_than_there_may_be_are_refused_before_any_is_read(place, monk
 
     with pytest.raises(InvalidInput, match=r"Invalid S3 input path\..*which means 3 files, want at most 2"):
         place.run(POPULAR_AT)
-
-
-def test_themes_are_refused(place):
-    place.ask({"itemId": item(1)})
-
-    with pytest.raises(OperationUnavailable, match="THEME_GENERATION"):
-        place.run(RELATED_AT, mode=BatchInferenceJobMode.BATCH_INFERENCE_JOB_MODE_THEME_GENERATION)
 
 
 def test_an_attempt_that_does_not_end_leaves_no_marker_and_the_next_one_has_each_line_once(place):

@@ -36,8 +36,8 @@ def write(folder, contents):
     return files
 
 
-def read(folder, contents):
-    return read_input(write(folder, contents), folder / "work", location=LOCATION)
+def read(folder, contents, **bounds):
+    return read_input(write(folder, contents), folder / "work", location=LOCATION, **bounds)
 
 
 @given(texts.filter(any), st.sampled_from(sorted(COMPRESSIONS)), st.booleans(), st.integers(1, 7))
@@ -45,10 +45,11 @@ def test_all_parts_together_are_the_lines(tmp_path_factory, lines, compression, 
     folder = tmp_path_factory.mktemp("input")
     content = "\n".join(lines).encode()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("trainer.batch.inputs.PART_LINES", part_lines)
         patched.setattr("trainer.batch.inputs.PART_BYTES", 20)
         batch_input = read(
-            folder, {f"a.json{compression}": COMPRESSIONS[compression](b"\xef\xbb\xbf" * is_marked + content)}
+            folder,
+            {f"a.json{compression}": COMPRESSIONS[compression](b"\xef\xbb\xbf" * is_marked + content)},
+            part_lines=part_lines,
         )
 
     parts = list(batch_input)
