@@ -7,7 +7,7 @@ import resource
 from pathlib import Path
 from typing import Final
 
-__all__ = ["peak_mib"]
+__all__ = ["peak_mib", "reset_peak"]
 
 _STATUS: Final = Path("/proc/self/status")
 
@@ -20,3 +20,9 @@ def peak_mib() -> int:
     if _STATUS.exists() and (peak := re.search(r"^VmHWM:\s+(\d+) kB$", _STATUS.read_text(), re.MULTILINE)):
         return int(peak[1]) // 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def reset_peak() -> None:
+    """Let `peak_mib` begin anew from what the process has now; without effect but on Linux."""
+    if _STATUS.exists():
+        Path("/proc/self/clear_refs").write_text("5")

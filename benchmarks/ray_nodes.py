@@ -1,7 +1,7 @@
 """The process that makes a Ray cluster for `ray_cluster`: `python -m benchmarks.ray_nodes`.
 
-It does what the lines of its standard input say, each an action and its argument as JSON, replies to each with a line, and
-takes the cluster down when its input ends.
+It does what the lines of its standard input say, each an action and its argument as JSON, replies to each with a line,
+and takes the cluster down when its input ends.
 """
 
 from __future__ import annotations

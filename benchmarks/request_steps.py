@@ -121,7 +121,7 @@ def with_scan(model: Model, folder: Path) -> Model:
     """Return the same model, searched by the exact scan."""
     vectors = model.scorer.item_vectors
     build_scan(vectors, folder, user_vectors=model.user_vectors)
-    scan = ScanIndex.open(folder, n_items=len(vectors), width=vectors.shape[1])
+    scan = ScanIndex.open(folder, vectors)
     return replace(model, index=scan, scan=scan)
 
 

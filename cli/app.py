@@ -16,6 +16,7 @@ from cli.commands.demo import demo
 from cli.commands.doctor import doctor
 from cli.commands.explain import explain
 from cli.commands.export_config import export_config
+from cli.commands.jobs import app as jobs
 from cli.commands.keys import app as keys
 from cli.commands.log import app as log
 from cli.commands.probe import probe
@@ -49,6 +50,7 @@ app.command("top")(top)
 app.command("certs")(certs)
 app.add_typer(keys, name="keys")
 app.add_typer(solutions, name="solutions")
+app.add_typer(jobs, name="jobs")
 app.add_typer(log, name="log")
 app.add_typer(deletions, name="deletions")
 

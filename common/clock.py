@@ -17,6 +17,10 @@ class Clock(Protocol):
         """Return the present time, in UTC."""
         ...
 
+    def timestamp(self) -> float:
+        """Return the present time in seconds since 1970-01-01 UTC; cheaper than `now`."""
+        ...
+
 
 class SystemClock:
     """The machine's clock."""
@@ -24,6 +28,10 @@ class SystemClock:
     def now(self) -> datetime:
         """Return the present time, in UTC."""
         return datetime.fromtimestamp(time.time(), tz=UTC)
+
+    def timestamp(self) -> float:
+        """Return the present time in seconds since 1970-01-01 UTC."""
+        return time.time()
 
 
 class ManualClock:
@@ -37,6 +45,10 @@ class ManualClock:
         """Return the time that was set."""
         with self._lock:
             return self._now
+
+    def timestamp(self) -> float:
+        """Return the time that was set, in seconds since 1970-01-01 UTC."""
+        return self.now().timestamp()
 
     def advance(self, *, seconds: float) -> None:
         """Advance by `seconds`."""

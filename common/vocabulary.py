@@ -7,6 +7,7 @@ a vocabulary of millions of ids at once, shares its pages with other processes, 
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ class Vocabulary:
         self._offsets = offsets
         self._hashes = hashes
         self._order = order
+        # Single elements of arrays are many times as slow to read as those of memory views.
+        self._hash_view, self._order_view, self._offset_view = hashes.data, order.data, offsets.data
 
     @classmethod
     def build(cls, ids: Iterable[str]) -> Vocabulary:
@@ -84,8 +87,8 @@ class Vocabulary:
     def index(self, identifier: str) -> int | None:
         """Return the index of an id, or None for an unknown one."""
         key = identifier.encode(errors="surrogatepass")
-        digest = np.uint64(_hash(key))
-        return self._resolve(key, digest, int(self._hashes.searchsorted(digest)))
+        digest = _hash(key)
+        return self._resolve(key, digest, bisect_left(self._hash_view, digest))
 
     def indexes(self, ids: Iterable[str]) -> NDArray[np.int32]:
         """Return the indexes of many ids.
@@ -97,7 +100,7 @@ class Vocabulary:
         digests = np.fromiter((_hash(key) for key in keys), np.uint64, len(keys))
         places = self._hashes.searchsorted(digests)
         indexes = np.full(len(keys), -1, np.int32)
-        for row, (key, digest, place) in enumerate(zip(keys, digests, places.tolist(), strict=True)):
+        for row, (key, digest, place) in enumerate(zip(keys, digests.tolist(), places.tolist(), strict=True)):
             index = self._resolve(key, digest, place)
             if index is not None:
                 indexes[row] = index
@@ -111,9 +114,14 @@ class Vocabulary:
         """
         if not len(self):
             return np.full(len(vocabulary), -1, np.int32)
-        keys = vocabulary.keys()
-        places = np.minimum(self._hashes.searchsorted(keys), len(self) - 1)
-        indexes: NDArray[np.int32] = np.where(self._hashes[places] == keys, self._order[places], np.int32(-1))
+        if self._begins_with(vocabulary):  # a catalogue's ids and its model's often are the same
+            return np.arange(len(vocabulary), dtype=np.int32)
+        # In the order of their hashes, so that what is looked up one after the other lies side by side.
+        places = np.minimum(self._hashes.searchsorted(vocabulary._hashes), len(self) - 1)
+        indexes = np.empty(len(vocabulary), np.int32)
+        indexes[vocabulary._order] = np.where(
+            self._hashes[places] == vocabulary._hashes, self._order[places], np.int32(-1)
+        )
         for begin in range(0, len(indexes), _COMPARED):
             theirs = begin + np.flatnonzero(indexes[begin : begin + _COMPARED] >= 0)
             for other in theirs[~self._equal(indexes[theirs], vocabulary, theirs)]:
@@ -216,6 +224,14 @@ class Vocabulary:
         written[ends - 1] = _COMMA
         return written[:-1].tobytes()
 
+    def _begins_with(self, vocabulary: Vocabulary) -> bool:
+        """Return whether the first ids are all those of another vocabulary, in their order."""
+        size, length = len(vocabulary), len(vocabulary._text)
+        return (
+            np.array_equal(self._offsets[: size + 1], vocabulary._offsets)
+            and np.array_equal(self._text[:length], vocabulary._text)
+        )  # fmt: skip
+
     def _equal(
         self, indexes: NDArray[np.int32], vocabulary: Vocabulary, others: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
@@ -237,16 +253,17 @@ class Vocabulary:
         equal[np.searchsorted(ends, np.flatnonzero(here != there), side="right")] = False
         return equal
 
-    def _resolve(self, key: bytes, digest: np.uint64, place: int) -> int | None:
-        while place < len(self._hashes) and self._hashes[place] == digest:
-            index = int(self._order[place])
+    def _resolve(self, key: bytes, digest: int, place: int) -> int | None:
+        hashes = self._hash_view
+        while place < len(hashes) and hashes[place] == digest:
+            index = self._order_view[place]
             if self._bytes_at(index) == key:
                 return index
             place += 1
         return None
 
     def _bytes_at(self, index: int) -> bytes:
-        return self._text[self._offsets[index] : self._offsets[index + 1]].tobytes()
+        return self._text[self._offset_view[index] : self._offset_view[index + 1]].tobytes()
 
 
 def _encode(identifier: str) -> bytes:

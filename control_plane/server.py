@@ -22,6 +22,7 @@ from control_plane.resources.datasets import DatasetGroups, Datasets, Schemas
 from control_plane.resources.evaluations import Evaluations
 from control_plane.resources.filters import Filters
 from control_plane.resources.imports import ImportJobs
+from control_plane.resources.job_statuses import JobStatuses
 from control_plane.resources.metric_attributions import MetricAttributions
 from control_plane.resources.recommenders import Recommenders
 from control_plane.resources.solutions import Solutions
@@ -36,6 +37,7 @@ from control_plane.scheduler.storage import StorageScheduler
 from control_plane.servicers.control.methods import Resources
 from control_plane.servicers.control.servicer import CONTROL_PLANE_SERVICE, ControlPlaneServicer
 from control_plane.servicers.evaluations import EVALUATION_SERVICE, EvaluationServicer
+from control_plane.servicers.job_statuses import JOB_STATUS_SERVICE, JobStatusServicer
 from control_plane.servicers.jobs import JOB_SERVICE, JobServicer
 from control_plane.servicers.serving import SERVING_SERVICE, ServingServicer
 from control_plane.servicers.storage import STORAGE_SERVICE, StorageServicer
@@ -49,6 +51,7 @@ from control_plane.tracking.watch import TrackerWatch
 from protos.tailorbird.control.v1 import (
     control_plane_service_pb2_grpc,
     evaluation_service_pb2_grpc,
+    job_status_service_pb2_grpc,
     storage_service_pb2_grpc,
     user_search_service_pb2_grpc,
 )
@@ -255,6 +258,11 @@ def _services(
             USER_SEARCH_SERVICE,
             user_search_service_pb2_grpc.add_UserSearchServiceServicer_to_server,
             UserSearchServicer(metadata_store, UserSearches(app_context)),
+        ),
+        Service(
+            JOB_STATUS_SERVICE,
+            job_status_service_pb2_grpc.add_JobStatusServiceServicer_to_server,
+            JobStatusServicer(metadata_store, JobStatuses()),
         ),
         Service(
             STORAGE_SERVICE,

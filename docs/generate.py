@@ -22,6 +22,7 @@ from common.telemetry import CALL_FIGURES, Figure
 from common.telemetry.workers import WORKER_FIGURES
 from control_plane.servicers.control.servicer import CONTROL_PLANE_SERVICE
 from control_plane.servicers.evaluations import EVALUATION_SERVICE
+from control_plane.servicers.job_statuses import JOB_STATUS_SERVICE
 from control_plane.servicers.storage import STORAGE_SERVICE
 from control_plane.servicers.user_searches import USER_SEARCH_SERVICE
 from events_service.servicers.events import SERVICE as EVENTS_SERVICE
@@ -127,6 +128,7 @@ def pages() -> dict[str, str]:
             EVALUATION_SERVICE: "Tailorbird's own, on gRPC alone.",
             USER_SEARCH_SERVICE: "Tailorbird's own, on gRPC alone, for operators.",
             EXPLANATION_SERVICE: "Beside Personalize's operations, on gRPC and at the gateway.",
+            JOB_STATUS_SERVICE: "What trainers work on, on gRPC alone; behind `tailorbird jobs`.",
             STORAGE_SERVICE: "For operators, on gRPC alone; Personalize has nothing like it.",
         },
     )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from common.vocabulary import Vocabulary
 from recipes.data.histories import ItemIndexes
+from recipes.retrieval.scan import ScanIndex
 
 __all__ = ["EVERYTHING", "Bitmap", "CandidateSet", "Everything", "ItemList", "Without"]
 
@@ -53,6 +54,10 @@ class CandidateSet(ABC):
     def mask(self, size: int) -> NDArray[np.bool_]:
         """Return which of the items 0 to `size` - 1 are in the set: bool [size], a new array."""
         return self.contains(np.arange(size, dtype=np.int32))
+
+    def search(self) -> ScanIndex | None:
+        """Return a search of these items, and of few others at most; None where there is none for so few."""
+        return None
 
     def without(self, items: ItemIndexes | int) -> CandidateSet:
         """Return the same set without an item or some: int32 [k], ascending, all different."""
@@ -101,9 +106,11 @@ class Bitmap(CandidateSet):
 
     Attributes:
         allowed: bool [n_items]. Items without a bit do not pass, and bits without an item mean nothing.
+        scan: A search of these items alone; None where none was made, as they are few, or nearly all.
     """
 
     allowed: NDArray[np.bool_]
+    scan: ScanIndex | None = None
     _counts: dict[int, int] = field(default_factory=dict)
     _items: dict[int, ItemIndexes] = field(default_factory=dict)
     _among: list[tuple[ItemIndexes, ItemIndexes]] = field(default_factory=list)
@@ -112,6 +119,10 @@ class Bitmap(CandidateSet):
     def unpack(cls, bits: NDArray[np.uint8], *, n_items: int) -> Bitmap:
         """Make the set of packed bits, eight items a byte, the first item in the highest bit: as `np.packbits` does."""
         return cls(np.unpackbits(bits, count=n_items).view(bool))
+
+    def search(self) -> ScanIndex | None:
+        """Return the search that was made of them."""
+        return self.scan
 
     def count(self, n_items: int) -> int:
         """Return the number of items whose bits are set; counted once, as a set may serve many requests."""
@@ -211,6 +222,10 @@ class Without(CandidateSet):
 
     base: CandidateSet
     removed: ItemIndexes
+
+    def search(self) -> ScanIndex | None:
+        """Return that of the other set."""
+        return self.base.search()
 
     def without(self, items: ItemIndexes | int) -> CandidateSet:
         """Return the same set without an item or some more."""

@@ -22,6 +22,7 @@ from common.vocabulary import Vocabulary
 from inference.candidates import Bitmap, CandidateSet, ItemList
 from inference.new_items import NewIds
 from inference.used_items import UsedItems
+from recipes.retrieval.scan import ScanIndex
 
 __all__ = ["FilterTable", "Passing", "StaticPart"]
 
@@ -29,7 +30,9 @@ _log = get_logger(__name__)
 #: Ids of a request that neither the model nor the features have: as many as a ranking may name.
 _SPARE_ROWS: Final = 500
 #: Filters with values that are kept, and the bytes that they may take.
-_KEPT, _KEPT_BYTES, _LEAST_KEPT = 256, 64 << 20, 8
+_KEPT, _KEPT_BYTES, _LEAST_KEPT = 256, 128 << 20, 8
+#: What passes has a search of its own where it is this many, and up to this part of all.
+_LEAST_SEARCHED, _SEARCHED_PART = 1_000, 2
 #: Compiled anew aside whenever the features change: those that were used last.
 _RECOMPILED: Final = 32
 _KEPT_ROWS: Final = 200_000
@@ -71,6 +74,7 @@ class FilterTable:
         row_of_item: int32 [n_items + new items].
         item_of_row: int32 [rows], -1 where the model has none.
         first_spare: The first row that stands for nothing.
+        scan: Searches all items of the model; None where it has no such search.
     """
 
     items: Vocabulary
@@ -80,6 +84,7 @@ class FilterTable:
     row_of_item: NDArray[np.int32]
     item_of_row: NDArray[np.int32]
     first_spare: int
+    scan: ScanIndex | None = None
     _static: OrderedDict[_CompiledFor, StaticPart] = field(default_factory=OrderedDict)
     _rows: dict[str, int] = field(default_factory=dict)
 
@@ -90,6 +95,7 @@ class FilterTable:
         features: Features | None,
         *,
         new_ids: NewIds | None = None,
+        scan: ScanIndex | None = None,
         before: FilterTable | None = None,
         recent: Sequence[tuple[str, StaticPart]] = (),
     ) -> Self:
@@ -100,6 +106,7 @@ class FilterTable:
             features: What filters read.
             new_ids: Gives indexes to items that the features have and the model has not; None where there is no place
                 for such.
+            scan: Searches all items of the model.
             before: A table of the same model. Where its features are of the same snapshot, what is done is in
                 proportion to what was put since, but for copies of arrays.
             recent: Filters to compile at once, with their ARNs.
@@ -114,10 +121,10 @@ class FilterTable:
         item_of_row = np.full(first_spare + _SPARE_ROWS, -1, np.int32)
         item_of_row[row_of_item] = np.arange(len(row_of_item), dtype=np.int32)
         table = Table(len(item_of_row), {} if features is None else features.table.columns)
-        made = cls(items, features, table, new_ids, row_of_item, item_of_row, first_spare)
+        made = cls(items, features, table, new_ids, row_of_item, item_of_row, first_spare, scan)
         for filter_arn, part in recent:
             try:
-                made.keep_part(filter_arn, made.compiled(part.definition, part.sent))
+                made.keep_part(filter_arn, made.compiled(part.definition, part.sent, before=part.candidates))
             except Exception as error:  # noqa: BLE001 -- whoever names the filter is told; everybody else goes on
                 _log.warning("filter_not_compiled", filter_arn=filter_arn, cause=repr(error))
         return made
@@ -127,14 +134,33 @@ class FilterTable:
         """How many ids there are: the model's, and those that came after it."""
         return len(self.row_of_item)
 
-    def compiled(self, definition: Filter, sent: Mapping[str, str]) -> StaticPart:
+    def compiled(self, definition: Filter, sent: Mapping[str, str], *, before: Bitmap | None = None) -> StaticPart:
         """Work out what of a filter with values does not depend on the request; any thread may.
+
+        Args:
+            definition: The filter.
+            sent: The values of its parameters.
+            before: What passed it in another table of the same model.
 
         Raises:
             InvalidInput: The values are wrong.
         """
         compiled = compile_filter(definition, self.table, parse_filter_values(definition, sent))
-        return StaticPart(definition, sent, compiled, Bitmap(self.allowed(compiled.passing)))
+        allowed = self.allowed(compiled.passing)
+        return StaticPart(definition, sent, compiled, Bitmap(allowed, self._search(allowed, before)))
+
+    def _search(self, allowed: NDArray[np.bool_], before: Bitmap | None) -> ScanIndex | None:
+        """Return a search of what passes, where it is worth its memory: that of before, if the same passed."""
+        if self.scan is None:
+            return None
+        of_model = allowed[: len(self.items)]
+        if before is not None and np.array_equal(before.allowed[: len(self.items)], of_model):
+            return before.scan
+        count = int(np.count_nonzero(of_model))
+        is_large = count * self.scan.bytes_per_item > _KEPT_BYTES // _LEAST_KEPT
+        if is_large or not _LEAST_SEARCHED <= count <= len(self.items) // _SEARCHED_PART:
+            return None
+        return self.scan.narrowed(allowed)
 
     def kept_part(self, filter_arn: str, definition: Filter, sent: Mapping[str, str]) -> StaticPart | None:
         """Return what was worked out before; None for nothing."""
@@ -147,9 +173,15 @@ class FilterTable:
     def keep_part(self, filter_arn: str, part: StaticPart) -> StaticPart:
         """Keep what was worked out, in the place of what was used longest ago."""
         self._static[_key(filter_arn, part.definition, part.sent)] = part
-        if len(self._static) > max(_LEAST_KEPT, min(_KEPT, _KEPT_BYTES // max(1, self.n_items))):
-            self._static.popitem(last=False)
+        taken = sum(self._size(one) for one in self._static.values())
+        while len(self._static) > _KEPT or (taken > _KEPT_BYTES and len(self._static) > _LEAST_KEPT):
+            taken -= self._size(self._static.popitem(last=False)[1])
         return part
+
+    def _size(self, part: StaticPart) -> int:
+        """Return about how many bytes are kept of a filter."""
+        scan = part.candidates.scan
+        return self.n_items + (0 if scan is None else scan.size * scan.bytes_per_item)
 
     def recent_parts(self) -> list[tuple[str, StaticPart]]:
         """Return the filters that were used last, with their ARNs, for another table of the same model."""

@@ -328,9 +328,15 @@ def open_index(
         if chosen != "exact":
             _log.info("index_not_used", chosen=chosen, mode=mode)
         return None, None
-    n_items, width = item_vectors.shape
-    scan = ScanIndex.open(folder, n_items=n_items, width=width) if calibration.has_scan else None
-    available = {chosen, "exact", *(("scan",) if calibration.has_scan else ())}
+    scan = None
+    if calibration.has_scan:
+        if ScanIndex.is_former(folder):
+            _log.warning(
+                "scan_of_another_version", folder=str(folder), cause="filters score all items until a training"
+            )
+        else:
+            scan = ScanIndex.open(folder, item_vectors)
+    available = {chosen, "exact", *(() if scan is None else ("scan",))}
     kind, setting = (mode if mode in available else chosen), calibration.setting
     if mode not in ("auto", kind):
         _log.info("index_not_in_artifact", wanted=mode, taken=kind)

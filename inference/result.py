@@ -15,7 +15,7 @@ EXPLORED: Final = "Exploration"
 PROMOTED: Final = "Promoted item"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen, which takes several times as long to make
 class ScoredItems:
     """The best items, or actions; what few items have is given by their places, counted from 0.
 

@@ -50,7 +50,7 @@ class PipelineRun:
         scores: float32 [m], of the shortlist, or of all items.
         items: int32 [k], the best that may be returned, best first.
         top_scores: float32 [k], their scores.
-        best_scores: float32 [m], the scores that shares are taken over, best first.
+        best_scores: float32 [m], the scores that shares are taken over, the best of them first.
         highest: The highest score of all that may be returned.
         total: Sum of exp(score - highest) over the best that shares are taken over.
         shares: float32 [k], what is shown as the items' scores; NaN for none.

@@ -27,9 +27,9 @@ __all__ = ["StateCache", "StateCounts", "UserState", "UserStates"]
 _NO_HISTORY = History.of_items([])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen, which takes several times as long to make
 class UserState:
-    """What a history comes to.
+    """What a history comes to; not to be changed.
 
     Attributes:
         embedding: float32 [d]; its inner product with an item's vector is the item's score.

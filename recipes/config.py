@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.errors import FieldViolation, InvalidInput
+from recipes.data.size import DataSize
 from recipes.spec import HyperParameter
 
 __all__ = ["RecipeConfig", "hyperparameter"]
@@ -38,6 +39,14 @@ class RecipeConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     feature_transformation: ClassVar[frozenset[str]] = frozenset()
+
+    def fit_bytes(self, size: DataSize) -> int:  # noqa: ARG002 - for recipes that take more
+        """Return about how much memory a fit takes at its peak, beside the data.
+
+        Args:
+            size: What is learnt from.
+        """
+        return 0
 
     @classmethod
     def from_hyperparameters(cls, values: Mapping[str, str]) -> Self:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,12 @@ from recipes.data.training_data import TrainingData
 from recipes.models.lsa.content_vectors import ContentVectors
 
 __all__ = [
+    "SECONDS_IN_ALL",
     "AcceptsItemBias",
     "AcceptsRankingInfluence",
     "ActionScorer",
+    "Checkpoint",
+    "Checkpoints",
     "ContentColumns",
     "EncodedItems",
     "EncodesNewItems",
@@ -34,6 +37,7 @@ __all__ = [
     "Fitter",
     "FitterFactory",
     "ItemScorer",
+    "KeepsCheckpoints",
     "LearntContent",
     "NewItemEncoder",
     "ScoreDelta",
@@ -42,6 +46,9 @@ __all__ = [
     "UsesSideFeatures",
     "ignore_progress",
 ]
+
+#: Name under which reports have how long the whole work takes at the speed that it has.
+SECONDS_IN_ALL: Final = "seconds_in_all"
 
 
 class FitProgress(Protocol):
@@ -53,12 +60,54 @@ class FitProgress(Protocol):
         Args:
             fraction: Share of the work that is done at most, 0 to 1; early stopping may end sooner.
             stage: What is going on, for a person, e.g. `epoch 3 of 100`.
-            metrics: What was measured so far, e.g. `{"validation_ndcg_at_10": 0.17}`.
+            metrics: What was measured since the last report, e.g. `{"validation_ndcg_at_10": 0.17}`, and of fits that
+                go by epochs: `epoch` and `epochs`, at most; `step` and `steps` of the epoch; `training_loss` of the
+                last step or, at its end, of the epoch; `SECONDS_IN_ALL`, if early stopping saves no epoch.
         """
 
 
 def ignore_progress(*, fraction: float, stage: str, metrics: Mapping[str, float]) -> None:
     """Hear nothing: the default."""
+
+
+class Checkpoint(NamedTuple):
+    """The state of a fit between two epochs.
+
+    Attributes:
+        arrays: By name; of any types but objects.
+        facts: What else there is to know, as JSON can hold it.
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+    facts: Mapping[str, Any]
+
+
+class Checkpoints(Protocol):
+    """Keeps checkpoints of fits where they survive the process, so that a fit that was killed goes on from there."""
+
+    def is_due(self) -> bool:
+        """Return whether the last checkpoint, or the beginning, is long enough ago for another one to be worth it."""
+
+    def save(self, key: str, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint in place of the one before of the same key; all of it or nothing.
+
+        A checkpoint that cannot be written is logged, and the fit goes on.
+        """
+
+    def load(self, key: str) -> Checkpoint | None:
+        """Return the checkpoint of a key; None where there is none, or a damaged one, which is logged.
+
+        Raises:
+            Unavailable: The store cannot be reached.
+        """
+
+
+@runtime_checkable
+class KeepsCheckpoints(Protocol):
+    """A fitter whose fits can go on where they were killed."""
+
+    def keep_checkpoints(self, checkpoints: Checkpoints) -> None:
+        """Keep checkpoints there from now on, and begin from what is there; to be called before `fit`."""
 
 
 @dataclass(frozen=True, slots=True)

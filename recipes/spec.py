@@ -89,13 +89,14 @@ class RecipeKind(StrEnum):
     @property
     def is_personalized(self) -> bool:
         """Whether the answer depends on what the user did, so that events change it at once."""
-        return self in (
-            RecipeKind.USER_PERSONALIZATION,
-            RecipeKind.PERSONALIZED_RANKING,
-            RecipeKind.PERSONALIZED_ACTIONS,
-        )
+        return self in _PERSONALIZED
 
 
+_PERSONALIZED: Final = (
+    RecipeKind.USER_PERSONALIZATION,
+    RecipeKind.PERSONALIZED_RANKING,
+    RecipeKind.PERSONALIZED_ACTIONS,
+)
 #: Batch jobs of everything but user segments.
 _INFERENCE: Final = "CreateBatchInferenceJob"
 _TYPES: Final[Mapping[RecipeKind, tuple[RecipeType, str | None, str | None]]] = {

@@ -133,7 +133,11 @@ class Worker:
     async def _serve(self, channel: grpc.aio.Channel, group: asyncio.TaskGroup) -> None:
         table, figures = DeploymentTable(), self.telemetry.figures(self.name)
         features = FeatureUpdater(
-            self.histories, self.features, deployments=table, note_held=partial(self.held.write, self.name)
+            self.histories,
+            self.features,
+            deployments=table,
+            note_held=partial(self.held.write, self.name),
+            figures=figures,
         )
         watcher = ServingWatcher(
             serving_pb2_grpc.ServingServiceStub(channel),

@@ -40,6 +40,7 @@ from trainer.maintenance import MaintenanceJobHandler
 from trainer.removal import RemovalJobHandler
 from trainer.settings import TrainerSettings
 from trainer.training import TrainingJobHandler
+from trainer.training.memory import MemoryBudget
 from trainer.training.spec import TrainingOptions
 from trainer.training.update_handler import UpdateJobHandler
 from trainer.worker import JobHandler
@@ -92,13 +93,20 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
     outputs = settings.outputs(OUTPUT_PATH)
     calls = SealingCalls(events_service)
     flusher = RemoteFlusher(calls)
-    options = TrainingOptions(seed=settings.seed, recall_floor=settings.recall_floor, index_trees=settings.index_trees)
+    options = TrainingOptions(
+        seed=settings.seed,
+        recall_floor=settings.recall_floor,
+        index_trees=settings.index_trees,
+        checkpoint_seconds=settings.checkpoint_seconds,
+        ray_address=settings.ray_address if settings.compute == "ray" else None,
+    )
     trainings = TrainingJobHandler(
         store,
         workspace,
         store_settings=settings.store(),
         options=options,
         flusher=flusher,
+        memory=None if settings.training_memory_bytes == 0 else MemoryBudget(settings.training_memory_bytes),
     )
     batch_runner = BatchRunner(settings.batch_sources(), outputs, workspace, settings.open_compute())
     return {

@@ -106,6 +106,18 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
         pattern=r"^[^/:\[\]]+:\d+$|^\[[0-9a-fA-F:]+\]:\d+$",
         description="HOST:PORT of the head of the Ray cluster, of which this machine is one; needs the extra `ray`.",
     )
+    training_memory_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="Memory that trainings may take together: one that needs more is refused, and one that fits "
+        "without the others waits. By default what the machine, or the container, has available; 0 refuses nothing.",
+    )
+    checkpoint_seconds: float = Field(
+        30.0,
+        ge=0,
+        description="Least time between two checkpoints of a training, which are taken at ends of epochs: as much, or "
+        "an epoch, is lost when it is killed. 0 keeps the state after every epoch.",
+    )
     recall_floor: float = Field(
         0.98, gt=0, le=1, description="Recall of the first 25 results that an approximate index has to reach."
     )

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from common.auth.tokens import Identity, is_account
 from common.errors import InvalidInput, PermissionDenied, TailorbirdError
@@ -28,8 +27,7 @@ FORWARDED_PREFIX: Final = "x-tailorbird-"
 _SUBJECT: Final = re.compile(r"[A-Za-z0-9]{1,128}")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who makes a call.
 
     Attributes:
@@ -69,12 +67,13 @@ def forwarded(caller: Caller) -> tuple[tuple[str, str], ...]:
     return (subject,) if caller.account is None else (subject, (_ACCOUNT_KEY, caller.account))
 
 
-def caller_of(identity: Identity, metadata: Metadata) -> Caller:
+def caller_of(identity: Identity, metadata: Metadata, *, own_account: str) -> Caller:
     """Return who makes a call.
 
     Args:
         identity: Of the call's verified token.
-        metadata: Of the call.
+        metadata: Of the call, or that part of it that only the gateway may send.
+        own_account: The installation's, of callers who name none.
 
     Raises:
         PermissionDenied: The metadata names a caller, and the token is not the gateway's.
@@ -82,14 +81,14 @@ def caller_of(identity: Identity, metadata: Metadata) -> Caller:
     """
     named = {key: value for key, value in metadata if key.startswith(FORWARDED_PREFIX) and key != WAIT_KEY}
     if not named:
-        return Caller(identity.role, identity.subject, identity.account)
+        return Caller(identity.role, identity.subject, identity.account or own_account)
     if identity.role != _GATEWAY:
         raise PermissionDenied(
             f"`{min(named)}`: got it from a caller of role {identity.role}, want it from the gateway alone"
         )
     subject = _checked(named, _SUBJECT_KEY, _is_subject, want="an access key id") or identity.subject
     account = _checked(named, _ACCOUNT_KEY, is_account, want="12 digits") or identity.account
-    return Caller(identity.role, subject, account)
+    return Caller(identity.role, subject, account or own_account)
 
 
 def _is_subject(text: str) -> bool:

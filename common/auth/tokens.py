@@ -205,7 +205,7 @@ class TokenVerifier:
         Raises:
             Unauthenticated: It is malformed, signed by another key, expired, or revoked.
         """
-        now = self._clock.now().timestamp()
+        now = self._clock.timestamp()
         identity = self._seen.get(token)
         if identity is None:
             identity = self._decode(token)

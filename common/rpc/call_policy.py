@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from common.auth import (
     FORWARDED_PREFIX,
     OPEN,
     Account,
-    Caller,
     Identity,
     TokenVerifier,
     admitted_roles,
@@ -30,9 +28,10 @@ from common.auth import (
 )
 from common.errors import PermissionDenied, TailorbirdError, Unauthenticated, Unavailable
 from common.logs import get_logger, request_id
+from common.random_blocks import random_block
 from common.rpc.status import to_status
 
-__all__ = ["REQUEST_ID_KEY", "CallPolicy", "LineBudget", "Scope"]
+__all__ = ["REQUEST_ID_KEY", "CallPolicy", "LineBudget", "Metadata", "Scope"]
 
 REQUEST_ID_KEY = "x-request-id"
 _MAX_REQUEST_ID = 128
@@ -108,7 +107,7 @@ class CallPolicy:
                 identifier = value[:_MAX_REQUEST_ID] if isinstance(value, str) else ""
             elif key.startswith(FORWARDED_PREFIX):
                 forwarded.append((key, value))
-        identifier = identifier or secrets.token_hex(16)
+        identifier = identifier or random_block().hex()
         request_id.set(identifier)
         token = authorization[len(_BEARER) :] if authorization.startswith(_BEARER) else ""
         return Scope(method, identifier, token, forwarded, time.perf_counter())
@@ -134,10 +133,7 @@ class CallPolicy:
         if roles is not ANY_ROLE and identity.role not in roles:
             admitted = ", ".join(sorted(roles)) or "nobody"
             raise PermissionDenied(f"`{method}`: got a caller of role {identity.role}, want {admitted}")
-        caller = caller_of(identity, scope.forwarded)
-        set_caller(
-            caller if caller.account is not None else Caller(caller.role, caller.subject, account=self._own_account)
-        )
+        set_caller(caller_of(identity, scope.forwarded, own_account=self._own_account))
         return identity
 
     def audits(self, method: str) -> bool:

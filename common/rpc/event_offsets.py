@@ -8,6 +8,7 @@ from common.event_offsets import OFFSET_KEY, WAIT_KEY
 from common.logs import request_id
 from common.positions import Position
 from common.rpc.call_policy import REQUEST_ID_KEY
+from common.rpc.handlers import invocation_metadata
 
 __all__ = ["required_offset", "tell_offset"]
 
@@ -17,13 +18,13 @@ def tell_offset(context: Any, position: Position) -> None:
     context.set_trailing_metadata(((REQUEST_ID_KEY, request_id.get()), (OFFSET_KEY, str(position))))
 
 
-def required_offset(context: Any) -> Position | None:
-    """Return the offset that the caller wants to be included; None for none.
+def required_offset() -> Position | None:
+    """Return the offset that the caller of the call that this task serves wants to be included; None for none.
 
     Raises:
         InvalidInput: What the caller sent is no offset.
     """
-    for key, value in context.invocation_metadata() or ():
-        if key == WAIT_KEY:
+    for key, value in invocation_metadata():
+        if key == WAIT_KEY and isinstance(value, str):
             return Position.parse(value, field=WAIT_KEY)
     return None

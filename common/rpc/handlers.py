@@ -13,6 +13,7 @@ import asyncio
 import inspect
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -22,14 +23,14 @@ from google.protobuf.message import DecodeError
 from common.auth import OPEN, admitted_roles, created_arn, is_between_processes
 from common.errors import InvalidInput, reason_of
 from common.rpc.blocking import asynchronous
-from common.rpc.call_policy import REQUEST_ID_KEY, CallPolicy
+from common.rpc.call_policy import REQUEST_ID_KEY, CallPolicy, Metadata
 from common.rpc.channels import deadline_seconds
 from common.rpc.limits import Calls
 from common.rpc.waits import CallWaits
 from common.settings import CallLimits
 from common.telemetry import NO_CALLS, CallObserver
 
-__all__ = ["CallHandlers"]
+__all__ = ["CallHandlers", "invocation_metadata"]
 
 # Generic for the type checker only.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -37,6 +38,8 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
 _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined]  # missing in the stubs only
 _WATCH: Final = "/grpc.health.v1.Health/Watch"
+#: Of the call that this task serves: gRPC makes it anew, from its own form, whenever a context is asked for it.
+_metadata: ContextVar[Metadata] = ContextVar("metadata")
 
 
 class CallHandlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs only
@@ -80,8 +83,9 @@ class CallHandlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic
         """Do nothing: generated code gives the same handlers to `add_generic_rpc_handlers`."""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """Return the handler of a call; None if there is no such method."""
+        """Return the handler of a call, in the task that will serve it; None if there is no such method."""
         method = handler_call_details.method
+        _metadata.set(handler_call_details.invocation_metadata or ())
         if (cached := self._wrapped.get(method)) is not None:
             return cached
         for added in self._added:
@@ -117,7 +121,7 @@ class CallHandlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic
 
         async def guarded(_: Any, context: Context) -> Any:
             waits.begin()
-            metadata: Any = context.invocation_metadata() or ()
+            metadata = _metadata.get()
             scope, seen = policy.open(method, metadata), observed.begin(metadata)
             context.set_trailing_metadata(((REQUEST_ID_KEY, scope.request_id),))
             task = audited = None
@@ -167,6 +171,15 @@ class CallHandlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic
             await _abort(context, status, scope.request_id)
 
         return guarded
+
+
+def invocation_metadata() -> Metadata:
+    """Return the metadata of the call that this task serves.
+
+    Raises:
+        LookupError: It serves none, or one of a server that is not made of `CallHandlers`.
+    """
+    return _metadata.get()
 
 
 def _stream_seconds(method: str, limits: CallLimits) -> float:

@@ -28,7 +28,7 @@ _WAIT: Final = Figure(
     Kind.HISTOGRAM,
     "tailorbird_rpc_wait_seconds",
     "Time that calls had waited inside of gRPC before they began, which is no part of the handling: a sample for every "
-    "tenth of a second with three calls or more.",
+    "half second with three calls or more, and for every tenth of one while they wait long.",
     bounds=SECONDS,
 )
 #: Of every process with a gRPC server.

@@ -32,9 +32,11 @@ from control_plane.domain.jobs import (
 )
 from control_plane.figures import JOB_ENDS, LEASES_LOST
 from control_plane.jobs.listeners import JobListener
+from control_plane.jobs.progress import finite
 from control_plane.jobs.registry import JOBS
 from control_plane.metadata_store import MetadataStore, Unit
 from control_plane.metadata_store.tables import Job, JobAttempt
+from protos.tailorbird.control.v1.training_progress_pb2 import TrainingProgress
 
 __all__ = ["MAX_ATTEMPTS", "JobQueue", "Lease", "Renewal"]
 
@@ -130,6 +132,7 @@ class JobQueue:
         job.attempt += 1
         job.progress = 0.0
         job.activity = None
+        job.training = None
         job.leased_at = now
         job.lease_expires_at = expires_at = now + self._lease
         unit.add(
@@ -147,8 +150,23 @@ class JobQueue:
         unit.after_commit(partial(_log.info, "job_leased", **_log_fields(job), worker_id=worker_id))
         return Lease(job, token, expires_at)
 
-    def heartbeat(self, job_id: str, token: str, *, progress: float | None, activity: str | None) -> Renewal:
+    def heartbeat(
+        self,
+        job_id: str,
+        token: str,
+        *,
+        progress: float | None,
+        activity: str | None,
+        training: TrainingProgress | None = None,
+    ) -> Renewal:
         """Renew a lease.
+
+        Args:
+            job_id: The job.
+            token: Its lease.
+            progress: Share of the work that is done; None to leave it as it is.
+            activity: What is being done; None to leave it as it is.
+            training: How far the epochs of a training are; None where there are none.
 
         Raises:
             LeaseLost: The lease is no longer the worker's.
@@ -163,6 +181,8 @@ class JobQueue:
                 job.progress = min(max(progress, 0.0), 1.0)
             if activity is not None:
                 job.activity = activity[:500]
+            if training is not None:
+                job.training = finite(training)
             return Renewal(job.lease_expires_at, job.stop_requested)
 
         return self._metadata_store.transact(renew)

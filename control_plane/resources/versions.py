@@ -10,6 +10,7 @@ from common.errors import InvalidInput, ResourceInUse, invalid
 from control_plane.domain.auto_ml import recipe_search
 from control_plane.domain.events import check_event_columns
 from control_plane.domain.fields import already_exists, check_name, check_tags
+from control_plane.domain.jobs import UNFINISHED
 from control_plane.domain.recipes import recipe_of
 from control_plane.domain.schemas import DatasetType, check_describes_items
 from control_plane.domain.solutions import (
@@ -20,9 +21,10 @@ from control_plane.domain.solutions import (
 )
 from control_plane.domain.states import BLOCKING, STOPPABLE, Status
 from control_plane.domain.tuning import check_tuning
+from control_plane.jobs.progress import job_progress
 from control_plane.jobs.submit import StopResult, enqueue, request_stop
 from control_plane.metadata_store import Unit
-from control_plane.metadata_store.tables import Dataset, DatasetImportJob, EventTracker, Solution, SolutionVersion
+from control_plane.metadata_store.tables import Dataset, DatasetImportJob, EventTracker, Job, Solution, SolutionVersion
 from control_plane.resources.artifacts import served_artifact, update_location
 from control_plane.resources.base import (
     Page,
@@ -35,6 +37,7 @@ from control_plane.resources.base import (
 )
 from control_plane.resources.datasets import columns_added_since, dataset_schemas, dataset_table
 from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
+from protos.tailorbird.control.v1.training_progress_pb2 import TrainingProgress
 from protos.tailorbird.internal.v1.jobs_pb2 import (
     DatasetTable,
     SolutionVersionTrainingPayload,
@@ -236,6 +239,13 @@ class SolutionVersions(ResourceOperations):
     def describe(self, unit: Unit, arn: str) -> SolutionVersion:
         """Return a version; errors as of `fetch`."""
         return fetch(unit, SolutionVersion, arn, field="solutionVersionArn", kind="solution")
+
+    def progress(self, unit: Unit, version: SolutionVersion) -> TrainingProgress | None:
+        """Return how far the training of a version is; None when it is over."""
+        if version.status not in BLOCKING:
+            return None
+        job = unit.first(Job, subject=version.arn, state=UNFINISHED)
+        return None if job is None else job_progress(job)
 
     def list(self, unit: Unit, request: PageRequest, *, solution_arn: str | None) -> Page[SolutionVersion]:
         """Return a page of the versions of a solution, or of all.

@@ -72,6 +72,7 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
             request.lease_token,
             progress=request.progress if request.HasField("progress") else None,
             activity=request.activity if request.HasField("activity") else None,
+            training=request.training if request.HasField("training") else None,
         )
         response = jobs_pb2.HeartbeatJobResponse(stop_requested=renewal.stop_requested)
         response.lease_expires_at.FromDatetime(renewal.expires_at)

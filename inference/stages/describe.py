@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from inference.result import ScoredItems
 from inference.run import PipelineRun
+from recipes.retrieval.top_k import rounded
 
 __all__ = ["describe", "describe_actions"]
 
@@ -35,7 +36,7 @@ def describe_actions(run: PipelineRun) -> None:
 
 def _shown(run: PipelineRun) -> Sequence[float | None]:
     """Return shares with seven decimals; None for an item that has none."""
-    scores: list[float] = run.shares.astype("float64").round(7).tolist()
+    scores: list[float] = rounded(run.shares).tolist()
     if not run.reasons:
         return scores
     return [score if score == score else None for score in scores]

@@ -3,8 +3,9 @@
 What is left to be scored has, for certain or nearly so, the best that may be returned, and few others. The cheapest
 way is taken: few candidates are scored as they are; others are searched for with the index, or, where a filter chose
 them or more are wanted than the index was measured to be good for, with the scan, which is exact. Where hardly anything
-is left out, it is asked for so many items more; else the scan takes only what may be returned. Where there is no scan,
-or the index finds too few, there is no shortlist: all items are scored, each once, which is exact too.
+is left out, it is asked for so many items more; else the scan takes only what may be returned. What a filter that is
+used again lets pass has a scan of its own, whose work is in proportion to that. Where there is no scan, or the index
+finds too few, there is no shortlist: all items are scored, each once, which is exact too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from recipes.data.histories import ItemIndexes
 from recipes.retrieval.interface import Nearest
 from recipes.retrieval.reaching import reaching_deltas
 from recipes.retrieval.rescore import inner_products
+from recipes.retrieval.scan import ScanIndex
 
 __all__ = ["Retrieve", "retrieve"]
 
@@ -38,11 +40,15 @@ class Retrieve:
         few: Candidates up to this number at most are scored one by one rather than searched for.
         few_share: Share of the catalogue up to which that is done: gathering the vectors of more costs what a search
             among all of them does.
+        few_searched: The same of candidates that have a search of their own.
         excluded: So many items that may not be returned are made up for by asking for more.
     """
 
-    def __init__(self, *, few: int = 20_000, few_share: float = 0.125, excluded: int = 200) -> None:
+    def __init__(
+        self, *, few: int = 20_000, few_share: float = 0.125, few_searched: int = 1_000, excluded: int = 200
+    ) -> None:
         self._few = few
+        self._few_searched = few_searched
         self._few_share = few_share
         self._excluded = excluded
 
@@ -55,13 +61,26 @@ class Retrieve:
             return
         run.shared = SHARED
         count = candidates.count(n_items)
-        if candidates.restricts and count <= min(self._few_share * n_items, self._few):
+        search, few = candidates.search(), min(self._few_share * n_items, self._few)
+        if candidates.restricts and count <= (few if search is None else self._few_searched):
             run.shortlist = candidates.items(n_items)
+            return
+        if search is not None:
+            run.shortlist = self._search_own(run, search, excluded=search.size - count, n_items=n_items)
             return
         excluded = n_items - count
         run.shortlist = self._search(run, excluded=excluded, n_items=n_items)
         if run.shortlist is None:
             run.exact, run.added = True, None
+
+    def _search_own(self, run: PipelineRun, search: ScanIndex, *, excluded: int, n_items: int) -> ItemIndexes:
+        """Search for the best by the candidates' own search; as `_search`."""
+        depth, query = max(run.limit, SHARED), run.state.embedding
+        limit = depth + _lowered(run)
+        if excluded <= self._excluded:
+            return _with_deltas(run, search.nearest(query, limit + excluded), depth, run.candidates.contains)
+        allowed = run.candidates.mask(n_items)
+        return _with_deltas(run, search.nearest(query, limit, allowed), depth, allowed.__getitem__)
 
     def _search(self, run: PipelineRun, *, excluded: int, n_items: int) -> ItemIndexes | None:
         """Search for the best, the items of deltas beside them; None where all items have to be scored.
@@ -72,6 +91,8 @@ class Retrieve:
             int32, ascending, all of them candidates.
         """
         scan, candidates = run.model.scan, run.candidates
+        if scan is None and run.model.index is None:
+            return None
         depth, lowered = max(run.limit, SHARED), _lowered(run)
         # Of the first few an index may find nearly all, and of those behind them far fewer.
         is_deep = run.limit + lowered + excluded > run.model.index_depth

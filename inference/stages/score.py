@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from common.vocabulary import Vocabulary
@@ -21,7 +23,7 @@ def score(run: PipelineRun) -> None:
     item_vectors, shortlist, deltas = run.model.scorer.item_vectors, run.shortlist, run.state.score_deltas
     if shortlist is None:
         # By the same loop as a shortlist: a matrix product gives other bits.
-        scores = inner_products(item_vectors, np.arange(len(item_vectors), dtype=np.int32), run.state.embedding)
+        scores = inner_products(item_vectors, _all_items(len(item_vectors)), run.state.embedding)
         add_deltas(scores, deltas)
         if run.bonus is not None:
             run.bonus.add_to(scores)
@@ -34,6 +36,11 @@ def score(run: PipelineRun) -> None:
         if run.bonus is not None:
             scores += run.bonus.of(shortlist)
     run.scores = scores
+
+
+@lru_cache(maxsize=8)
+def _all_items(n_items: int) -> ItemIndexes:
+    return np.arange(n_items, dtype=np.int32)
 
 
 def score_all(item_vectors: FloatArray, state: UserState) -> FloatArray:

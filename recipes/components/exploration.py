@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.arrays import map_arrays, save_arrays
+from common.compiled import INTS, compiled_for
 from common.errors import CorruptArtifact
 from recipes.components.allowed_items import AllowedItems
 from recipes.components.cluster_lists import ClusterLists
@@ -55,6 +56,34 @@ _ENOUGH, _SCANNED = 64, 4_096
 #: New items that are drawn at a time, and how often before those that may be put in are looked for.
 _DRAWN, _TRIES = 16, 8
 _ARRAYS = ("exploration_created", "exploration_seen", "exploration_latest")
+
+
+@compiled_for(INTS, INTS)
+def _among(items: ItemIndexes, ascending: ItemIndexes) -> ItemIndexes:
+    """Return those of some items that are among others."""
+    present, count = np.empty(len(items), np.int32), 0
+    for place in range(len(items)):
+        low, high = 0, len(ascending)
+        while low < high:
+            middle = (low + high) // 2
+            if ascending[middle] < items[place]:
+                low = middle + 1
+            else:
+                high = middle
+        if low < len(ascending) and ascending[low] == items[place]:
+            present[count] = items[place]
+            count += 1
+    return present[:count]
+
+
+@compiled_for(INTS, INTS)
+def _differ(items: ItemIndexes, few: ItemIndexes) -> NDArray[np.bool_]:
+    """Return which of some items are none of a few others: bool [k]."""
+    differ = np.ones(len(items), np.bool_)
+    for place in range(len(items)):
+        for listed in few:
+            differ[place] &= items[place] != listed
+    return differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +256,7 @@ class Explorer:
 
     def new_among(self, items: ItemIndexes) -> ItemIndexes:
         """Return those of some items that are new."""
-        every = self.items
-        if not len(every):
-            return items[:0]
-        new: ItemIndexes = items[every[np.minimum(every.searchsorted(items), len(every) - 1)] == items]
-        return new
+        return _among(items, self.items)
 
     def redraw(self) -> None:
         """Draw again what many requests share."""
@@ -420,7 +445,7 @@ class RandomExploration(Explorer):
         chosen = every[:0]
         for _ in range(_TRIES if len(every) else 0):
             drawn = every[sums.searchsorted(self.random.random(_DRAWN) * sums[-1], side="right")]
-            fits = ~np.isin(drawn, absent_from)
+            fits = _differ(drawn, absent_from)
             if allowed is not None:
                 fits &= allowed.contains(drawn)
             chosen = _first_different(np.concatenate([chosen, drawn[fits]]))[:count]

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.arrays import map_arrays, save_arrays
+from common.compiled import compiled
 from common.errors import CorruptArtifact
 from recipes.components.history_deltas import rule_sums
-from recipes.data.counts import count_successors
-from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
+from recipes.data.counts import StepsOfItems, strongest_followers
+from recipes.data.histories import FloatArray, Histories, History, ItemIndexes, Offsets
 from recipes.data.sparse import SparseRows
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.rank_metrics import ndcg
@@ -33,10 +34,10 @@ __all__ = ["PLACES", "RuleShape", "SequentialRules", "SequentialRulesBaseline", 
 PLACES = 10
 #: Places that a follower may come after an item.
 _WINDOW = 10
-#: Pairs that are counted at once, at most where no item has more: sorting them takes about a GiB.
-_PAIRS_AT_ONCE = 1 << 24
 #: Followers kept for an item.
 _KEPT = 256
+#: The same of the baseline, whose lists are of 25.
+_KEPT_OF_BASELINE = 2048
 #: Power of the leader's popularity that is divided out.
 _LEADER_POWER = 0.5
 
@@ -46,6 +47,8 @@ _FOLLOWER_POWERS = (0.0, 0.15, 0.3, 0.5)
 #: Held-out steps that are enough to choose a shape by, and places that count.
 _MAX_ROWS = 1024
 _LIMIT = 10
+#: Occurrences of a leader that its followers are estimated from at most, spread over all, while a shape is chosen.
+_OCCURRENCES = 4096
 
 _ARRAYS = ("rule_offsets", "rule_items", "rule_values", "rule_shape")
 
@@ -72,21 +75,6 @@ def _popularity(histories: Histories, *, n_items: int, weights: FloatArray | Non
     return np.maximum(uses, 1).astype(np.float32)
 
 
-def _blocks(histories: Histories, *, n_items: int, pairs_at_once: int) -> list[tuple[int, int]]:
-    """Divide the items into blocks, begin and end, that few enough pairs involve."""
-    uses = np.bincount(histories.items, minlength=n_items)
-    numbers = np.cumsum(uses) * (2 * _WINDOW) // pairs_at_once
-    begins = np.flatnonzero(np.diff(numbers, prepend=-1))
-    return list(zip(begins.tolist(), [*begins[1:].tolist(), n_items], strict=True))
-
-
-def _strengths_of(counted: SparseRows, popularity: FloatArray, *, follower_power: float) -> SparseRows:
-    """Divide powers of the popularity of both items out of counts: the root of the leader's, and the follower's."""
-    values = counted.values / (popularity**_LEADER_POWER)[counted.rows()]
-    values /= (popularity**follower_power)[counted.columns]
-    return SparseRows(counted.offsets, counted.columns, values.astype(np.float32))
-
-
 @dataclass(frozen=True, slots=True)
 class SequentialRules:
     """Strengths of rules, row by row; immutable.
@@ -108,7 +96,6 @@ class SequentialRules:
         shape: RuleShape | None = None,
         kept: int = _KEPT,
         weights: FloatArray | None = None,
-        pairs_at_once: int = _PAIRS_AT_ONCE,
     ) -> Self:
         """Count followers up to `_WINDOW` places on, each 1 / distance, and keep the strongest rules of each item.
 
@@ -118,20 +105,18 @@ class SequentialRules:
             shape: Of the rules.
             kept: Rules kept for an item.
             weights: float32 [total], what each step counts as a follower and for popularity; None for 1.
-            pairs_at_once: Bounds the memory; the rules are the same.
         """
         shape = shape or RuleShape()
         popularity = _popularity(histories, n_items=n_items, weights=weights)
-        blocks, parts = _blocks(histories, n_items=n_items, pairs_at_once=pairs_at_once), []
-        for begin, end in blocks:
-            involving = None
-            if len(blocks) > 1:
-                involving = np.zeros(n_items, bool)
-                involving[begin:end] = True
-            pairs = count_successors(histories, n_items=n_items, window=_WINDOW, weights=weights, involving=involving)
-            counted = pairs.with_transpose(shape.backward).within(begin, end)
-            parts.append(_strengths_of(counted, popularity, follower_power=shape.follower_power).strongest(kept))
-        return cls(SparseRows.joined(parts), shape)
+        rules = strongest_followers(
+            StepsOfItems.of(histories, n_items=n_items, window=_WINDOW),
+            weights=weights,
+            backward=shape.backward,
+            leader_scale=popularity**-_LEADER_POWER,
+            follower_scale=popularity**-shape.follower_power,
+            kept=kept,
+        )
+        return cls(rules, shape)
 
     def entries(self, history: History) -> tuple[ItemIndexes, NDArray[np.int64], FloatArray]:
         """Collect the rules of the newest items of a history.
@@ -208,17 +193,18 @@ def learn_shape(
     """
     popularity = _popularity(learnt, n_items=n_items, weights=weights)
     rows = _new_steps(shown, targets)
-    # The rules of all other leaders are without effect on what follows.
-    leaders = np.zeros(n_items, bool)
-    leaders[shown.take(rows).newest(PLACES).items] = True
-    pairs = count_successors(learnt, n_items=n_items, window=_WINDOW, weights=weights, involving=leaders)
+    ranks = _ranks_by_rules(
+        StepsOfItems.of(learnt, n_items=n_items, window=_WINDOW),
+        shown.take(rows),
+        targets[rows],
+        weights=np.ones(len(learnt.items), np.float32) if weights is None else weights,
+        popularity=popularity,
+    )
     counts = None if target_weights is None or not target_weights[rows].any() else target_weights[rows]
     best, best_ndcg = RuleShape(), -1.0
-    for backward in _BACKWARD:
-        counted = pairs.with_transpose(backward)
-        for power in _FOLLOWER_POWERS:
-            rules = SequentialRules(_strengths_of(counted, popularity, follower_power=power))
-            value = _ndcg_of_rules(rules, shown, targets, rows, counts)
+    for backward, of_backward in zip(_BACKWARD, ranks, strict=True):
+        for power, of_shape in zip(_FOLLOWER_POWERS, of_backward, strict=True):
+            value = ndcg(of_shape, _LIMIT, weights=counts) if len(rows) else 0.0
             if value > best_ndcg:
                 best, best_ndcg = RuleShape(backward, power), value
     return best
@@ -234,23 +220,94 @@ def _new_steps(shown: Histories, targets: ItemIndexes) -> NDArray[np.int64]:
     return new[np.arange(chosen) * len(new) // max(chosen, 1)]
 
 
-def _ndcg_of_rules(
-    rules: SequentialRules,
-    shown: Histories,
+def _ranks_by_rules(
+    steps: StepsOfItems, shown: Histories, targets: ItemIndexes, *, weights: FloatArray, popularity: FloatArray
+) -> NDArray[np.int64]:
+    """Rank the targets by the rules of every shape, among what is not in the history.
+
+    Strengths are linear in what is counted along and against the order, so both are added up once for all shapes.
+
+    Args:
+        steps: That rules are counted in.
+        shown: Histories of the held-out steps.
+        targets: int32 [m].
+        weights: float32 [total], what each step counts as a follower.
+        popularity: float32 [n_items].
+
+    Returns:
+        int64 [backward, follower powers, m], from 1; beyond all for items that no rule leads to.
+    """
+    ranks = np.full((len(_BACKWARD), len(_FOLLOWER_POWERS), len(targets)), np.iinfo(np.int64).max)
+    _rank_by_rules(
+        steps.items, steps.offsets, steps.places, steps.before, steps.after, weights, popularity**-_LEADER_POWER,
+        np.stack([popularity**-power for power in _FOLLOWER_POWERS]), np.array(_BACKWARD), shown.offsets, shown.items,
+        targets, PLACES, _OCCURRENCES, ranks,
+    )  # fmt: skip
+    return ranks
+
+
+@compiled
+def _rank_by_rules(
+    items: ItemIndexes,
+    offsets: Offsets,
+    places: NDArray[np.signedinteger],
+    before: NDArray[np.uint8],
+    after: NDArray[np.uint8],
+    weights: FloatArray,
+    leader_scale: FloatArray,
+    follower_scales: FloatArray,
+    backward: NDArray[np.float64],
+    shown_offsets: Offsets,
+    shown_items: ItemIndexes,
     targets: ItemIndexes,
-    rows: NDArray[np.int64],
-    counts: FloatArray | None,
-) -> float:
-    """Return the NDCG@10 of rules alone, 0 without rows; items that no rule leads to have no rank."""
-    weights = (1.0 / np.arange(1, PLACES + 1)).astype(np.float32)
-    ranks = np.full(len(rows), np.iinfo(np.int64).max)
-    for place, row in enumerate(rows):
-        history = shown.of(int(row))
-        items, strengths = rules.strengths(history, weights=weights)
-        of_target = strengths[items == targets[row]]
-        if len(of_target):
-            ranks[place] = int((strengths[~np.isin(items, history.items)] >= of_target[0]).sum())
-    return ndcg(ranks, _LIMIT, weights=counts) if len(rows) else 0.0
+    n_leaders: int,
+    occurrences: int,
+    ranks: NDArray[np.int64],
+) -> None:
+    n_items = len(offsets) - 1
+    along, against = np.zeros(n_items), np.zeros(n_items)
+    is_shown = np.zeros(n_items, np.bool_)
+    for row in range(len(targets)):
+        history = shown_items[shown_offsets[row] : shown_offsets[row + 1]]
+        for place in range(min(n_leaders, len(history))):
+            leader = history[len(history) - 1 - place]
+            count = offsets[leader + 1] - offsets[leader]
+            used = min(count, occurrences)
+            for number in range(used):
+                step = np.int64(places[offsets[leader] + number * count // used])
+                share = np.float64(leader_scale[leader]) / (place + 1) * (count / used)
+                for gap in range(1, after[step] + 1):
+                    along[items[step + gap]] += share * weights[step + gap] / gap
+                for gap in range(1, before[step] + 1):
+                    against[items[step - gap]] += share * weights[step] / gap
+        is_shown[history] = True
+        listed = np.flatnonzero((along + against > 0.0) & ~is_shown)
+        for first in range(len(backward)):
+            for second in range(len(follower_scales)):
+                ranks[first, second, row] = _rank(
+                    targets[row], listed, along, against, backward[first], follower_scales[second]
+                )
+        is_shown[history] = False
+        along[:], against[:] = 0.0, 0.0
+
+
+@compiled
+def _rank(
+    target: int,
+    listed: NDArray[np.int64],
+    along: NDArray[np.float64],
+    against: NDArray[np.float64],
+    backward: float,
+    scale: FloatArray,
+) -> int:
+    """Return the rank of an item among those that are listed, which is beyond all where no rule leads to it."""
+    least = (along[target] + backward * against[target]) * scale[target]
+    if least <= 0.0:
+        return np.iinfo(np.int64).max
+    rank = 0
+    for item in listed:
+        rank += (along[item] + backward * against[item]) * scale[item] >= least
+    return rank
 
 
 class SequentialRulesBaseline:
@@ -271,9 +328,16 @@ class SequentialRulesBaseline:
     @classmethod
     def fit(cls, data: TrainingData, *, window: int = 10) -> SequentialRulesBaseline:
         """Count followers up to `window` places on, each 1 / distance, over the root of both items' popularity."""
-        counts = np.bincount(data.interactions.item, minlength=data.n_items)
-        rules = count_successors(data.histories(), n_items=data.n_items, window=window)
-        return cls(rules.scaled((1.0 / np.sqrt(np.maximum(counts, 1))).astype(np.float32)), window=window)
+        scale = _popularity(data.histories(), n_items=data.n_items, weights=None) ** -0.5
+        rules = strongest_followers(
+            StepsOfItems.of(data.histories(), n_items=data.n_items, window=window),
+            weights=None,
+            backward=0.0,
+            leader_scale=scale,
+            follower_scale=scale,
+            kept=_KEPT_OF_BASELINE,
+        )
+        return cls(rules, window=window)
 
     def scores(self, histories: Histories) -> CatalogueScores:
         """Score the catalogue for some users: the newest item's rules count 1, the next newest's 1/2, and so on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 
 from recipes.data.histories import FloatArray, ItemIndexes, Offsets
 
-__all__ = ["SparseRows", "leading_eigenvectors", "leading_subspace"]
+__all__ = ["SparseRows", "leading_subspace"]
 
 #: Directions beyond those that are wanted, which make the others more exact.
 _OVERSAMPLING = 10
+#: Columns whose least direction has a smaller share of the largest one's square are nearly dependent.
+_DEPENDENT = 1e-6
+#: Rows that are held in float64 at once.
+_ROWS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,33 +34,6 @@ class SparseRows:
     offsets: Offsets
     columns: ItemIndexes
     values: FloatArray
-
-    @classmethod
-    def summed(
-        cls,
-        rows: NDArray[np.integer[Any]],
-        columns: NDArray[np.integer[Any]],
-        values: FloatArray,
-        *,
-        shape: tuple[int, int],
-    ) -> SparseRows:
-        """Make a matrix of entries in any order: values of one place are added up, columns ascend within a row.
-
-        Args:
-            rows: int [entries], 0 to n - 1.
-            columns: int [entries], 0 to m - 1.
-            values: float32 [entries].
-            shape: n and m.
-        """
-        n_rows, n_columns = shape
-        keys = rows.astype(np.int64) * n_columns + columns
-        order = np.argsort(keys, kind="stable")
-        keys, values = keys[order], values[order]
-        firsts = np.flatnonzero(np.diff(keys, prepend=-1))
-        sums = np.add.reduceat(values, firsts) if len(firsts) else values
-        places = keys[firsts]
-        offsets = np.searchsorted(places, np.arange(n_rows + 1) * n_columns)
-        return cls(offsets.astype(np.int64), (places % n_columns).astype(np.int32), sums.astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -84,47 +61,6 @@ class SparseRows:
         order = np.argsort(self.columns, kind="stable")
         offsets = np.searchsorted(self.columns[order], np.arange(n_columns + 1))
         return SparseRows(offsets.astype(np.int64), self.rows()[order].astype(np.int32), self.values[order])
-
-    def within(self, begin: int, end: int) -> SparseRows:
-        """Return this matrix with the rows `begin` to `end` - 1 alone; all others are empty."""
-        first, last = int(self.offsets[begin]), int(self.offsets[end])
-        offsets = np.clip(self.offsets, first, last) - first
-        return SparseRows(offsets, self.columns[first:last], self.values[first:last])
-
-    @classmethod
-    def joined(cls, parts: Sequence[SparseRows]) -> SparseRows:
-        """Put matrices of one shape together, the rows that each has entries in before those of the next one."""
-        return cls(
-            np.sum([part.offsets for part in parts], axis=0),
-            np.concatenate([part.columns for part in parts]),
-            np.concatenate([part.values for part in parts]),
-        )
-
-    def with_transpose(self, share: float) -> SparseRows:
-        """Return the sum of this square matrix and `share` times its transpose."""
-        if share == 0.0:
-            return self
-        rows, columns = self.rows(), self.columns.astype(np.int64)
-        return SparseRows.summed(
-            np.concatenate([rows, columns]),
-            np.concatenate([columns, rows]),
-            np.concatenate([self.values, np.float32(share) * self.values]),
-            shape=(len(self), len(self)),
-        )
-
-    def scaled(self, scale: FloatArray) -> SparseRows:
-        """Return this square matrix with entry (i, j) multiplied by `scale[i] * scale[j]`, scale: float32 [n]."""
-        values = self.values * scale[self.rows()] * scale[self.columns]
-        return SparseRows(self.offsets, self.columns, values.astype(np.float32))
-
-    def strongest(self, count: int) -> SparseRows:
-        """Return this matrix with only the `count` largest values of each row, in the order of their columns."""
-        order = np.lexsort((self.columns, -self.values, self.rows()))
-        lengths = self.lengths()
-        ranks = np.arange(len(order)) - np.repeat(self.offsets[:-1], lengths)
-        kept = np.sort(order[ranks < count])
-        offsets = np.concatenate([[0], np.cumsum(np.minimum(lengths, count))]).astype(np.int64)
-        return SparseRows(offsets, self.columns[kept], self.values[kept])
 
     def __matmul__(self, dense: FloatArray) -> FloatArray:
         """Multiply by float32 [m, k]."""
@@ -183,7 +119,9 @@ def leading_subspace(
     width = min(size, size if rank is None else rank, count + _OVERSAMPLING)
     basis = np.random.default_rng(seed).standard_normal((size, width)).astype(np.float32)
     for _ in range(passes):
-        basis = np.linalg.qr(multiply(basis))[0]
+        basis = _orthonormal(multiply(basis))
+    # Once more, as rounding grows with the range of the eigenvalues.
+    basis = _orthonormal(basis)
     values, vectors = np.linalg.eigh(basis.T @ multiply(basis) if project is None else project(basis))
     # What is projected is a Gram matrix: a negative value is rounding, and no large one.
     sizes = np.abs(values) if project is None else values
@@ -191,15 +129,18 @@ def leading_subspace(
     return values[chosen], basis @ vectors[:, chosen]
 
 
-def leading_eigenvectors(matrix: SparseRows, *, count: int, seed: int) -> FloatArray:
-    """Return eigenvectors of a symmetric matrix [n, n], each scaled by the root of its eigenvalue's size.
+def _orthonormal(vectors: FloatArray) -> FloatArray:
+    """Return an orthonormal basis of the columns of float32 [n, k], of the same shape.
 
-    Returns:
-        float32 [n, min(count, n)], the largest eigenvalue first; their outer product approximates the matrix.
+    By the Gram matrix, which takes two products where a QR decomposition of a tall matrix takes ten times as long. That
+    squares the range of the columns, so the decomposition is done where they are nearly dependent.
     """
-    size = len(matrix)
-    values, vectors = leading_subspace(
-        lambda dense: matrix @ dense, size=size, count=min(count, size), passes=4, seed=seed
-    )
-    directions: FloatArray = vectors * np.sqrt(np.abs(values))
-    return directions.astype(np.float32, copy=False)
+    gram = np.zeros((vectors.shape[1], vectors.shape[1]))
+    for begin in range(0, len(vectors), _ROWS_AT_ONCE):
+        rows = vectors[begin : begin + _ROWS_AT_ONCE].astype(np.float64)
+        gram += rows.T @ rows
+    squares, directions = np.linalg.eigh(gram)
+    if squares[0] <= _DEPENDENT * squares[-1]:
+        return np.linalg.qr(vectors)[0]
+    basis: FloatArray = vectors @ (directions / np.sqrt(squares)).astype(np.float32)
+    return basis

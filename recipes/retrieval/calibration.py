@@ -274,8 +274,7 @@ class _Builder:
     def _scan(self) -> ScanIndex:
         folder = self._folder("scan")
         build_scan(self.item_vectors, folder, user_vectors=self.user_vectors)
-        n_items, width = self.item_vectors.shape
-        return ScanIndex.open(folder, n_items=n_items, width=width)
+        return ScanIndex.open(folder, self.item_vectors)
 
     def _lists(self, best: IndexMeasurement, expected: list[ItemIndexes]) -> tuple[IndexMeasurement | None, str]:
         """Try more and longer lists until they find enough, or are no cheaper than what is there."""

@@ -83,6 +83,11 @@ class Transform:
         """Write what queries need into an existing folder."""
         save_arrays(folder, {f"{prefix}_mean": self.mean, f"{prefix}_queries": self.for_queries})
 
+    def turned(self, directions: NDArray[np.float64]) -> Transform:
+        """Return the coordinates along some directions instead: float64 [d, d], orthonormal."""
+        for_queries = (self.for_queries.astype(np.float64) @ directions).astype(np.float32)
+        return Transform(self.mean, for_queries, np.linalg.inv(for_queries.astype(np.float64)).T)
+
     def items(self, item_vectors: FloatArray) -> NDArray[np.float64]:
         """Return items in the new coordinates: float64 [n, d]."""
         moved: NDArray[np.float64] = (item_vectors.astype(np.float64) - self.mean) @ self.for_items

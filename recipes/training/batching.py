@@ -6,6 +6,8 @@ so that an item is learnt with little and with much before it. Each shape of a b
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +16,15 @@ from numpy.typing import NDArray
 from recipes.components.sequence_scorer import gap_buckets
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
 
-__all__ = ["NO_SIDE_FEATURES", "Batch", "SideFeatures", "batch_shapes", "choose_shapes", "epoch_batches"]
+__all__ = [
+    "NO_SIDE_FEATURES",
+    "Batch",
+    "EpochBatches",
+    "SideFeatures",
+    "batch_shapes",
+    "choose_shapes",
+    "epoch_batches",
+]
 
 #: Quantiles of the lengths of histories that get a shape of their own, and the share of the longest window above which
 #: padding costs less than compiling a further shape.
@@ -123,6 +133,34 @@ def batch_shapes(lengths: NDArray[np.integer], *, longest: int, batch_tokens: in
     return [(max(1, batch_tokens // count), count) for count in places]
 
 
+@dataclass(frozen=True, slots=True)
+class EpochBatches:
+    """The batches of one epoch in the order to learn them in, each packed when it is reached.
+
+    Attributes:
+        histories: To learn from.
+        weights: float32 [total], of each item as a target.
+        side: Of these interactions and users.
+        windows: That the histories are cut into.
+        plan: For each batch the windows in it, int64 [up to rows], and its shape.
+        mass: Sum of the weights of all targets.
+    """
+
+    histories: Histories
+    weights: FloatArray
+    side: SideFeatures
+    windows: _Windows
+    plan: list[tuple[NDArray[np.int64], tuple[int, int]]]
+    mass: float
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for chosen, shape in self.plan:
+            yield _pack(self.histories, self.weights, self.side, self.windows.take(chosen), shape)
+
+
 def epoch_batches(
     histories: Histories,
     weights: FloatArray,
@@ -130,8 +168,8 @@ def epoch_batches(
     shapes: list[tuple[int, int]],
     random: np.random.Generator,
     side: SideFeatures = NO_SIDE_FEATURES,
-) -> list[Batch]:
-    """Cut and pack one epoch.
+) -> EpochBatches:
+    """Cut and plan one epoch.
 
     Args:
         histories: To learn from.
@@ -139,27 +177,25 @@ def epoch_batches(
         shapes: From `batch_shapes`.
         random: Decides the cuts and the order.
         side: Of these interactions and users.
-
-    Returns:
-        The batches in the order to learn them in.
     """
-    context = np.empty((len(histories.items), 0), np.int32) if side.context is None else side.context
-    user_features = np.empty((len(histories), 0), np.int32) if side.user_features is None else side.user_features
     windows = _windows(histories, longest=shapes[-1][1], random=random)
-    batches = []
+    # The start token stands for the beginning of a history: it predicts nothing in the middle of one.
+    mass = weights.sum(dtype=np.float64) - weights[windows.begins[~windows.first]].sum(dtype=np.float64)
+    # A single item in the middle of a history has nothing before it to be learnt from.
+    useful = windows.first | (windows.lengths >= 2)
+    plan = []
     unpacked = np.empty(0, np.int64)
     shorter = 0
     for rows, places in shapes:
-        fitting = np.flatnonzero((windows.lengths > shorter) & (windows.lengths <= places))
+        fitting = np.flatnonzero(useful & (windows.lengths > shorter) & (windows.lengths <= places))
         shorter = places
         unpacked = random.permutation(np.concatenate([unpacked, fitting]))
         full = len(unpacked) if places == shapes[-1][1] else len(unpacked) // rows * rows
-        for begin in range(0, full, rows):
-            packed = windows.take(unpacked[begin : begin + rows])
-            batches.append(_pack(histories, weights, (context, user_features), packed, (rows, places)))
+        plan += [(unpacked[begin : begin + rows], (rows, places)) for begin in range(0, full, rows)]
         # What fills no batch of short windows goes with the next longer ones.
         unpacked = unpacked[full:]
-    return [batches[place] for place in random.permutation(len(batches))]
+    order = random.permutation(len(plan))
+    return EpochBatches(histories, weights, side, windows, [plan[place] for place in order], float(mass))
 
 
 def _windows(histories: Histories, *, longest: int, random: np.random.Generator) -> _Windows:
@@ -172,21 +208,20 @@ def _windows(histories: Histories, *, longest: int, random: np.random.Generator)
     numbers = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
     begins = np.where(numbers == 0, 0, heads[owners] + (numbers - 1) * longest)
     ends = np.minimum(heads[owners] + numbers * longest, totals[owners])
-    # A single item in the middle of a history has nothing before it to be learnt from.
-    useful = (numbers == 0) | (ends - begins >= 2)
-    return _Windows(begins + histories.offsets[owners], ends - begins, numbers == 0, owners).take(useful)
+    return _Windows(begins + histories.offsets[owners], ends - begins, numbers == 0, owners)
 
 
 def _pack(
     histories: Histories,
     weights: FloatArray,
-    side: tuple[NDArray[np.int32], NDArray[np.int32]],
+    side: SideFeatures,
     windows: _Windows,
     shape: tuple[int, int],
 ) -> Batch:
     """Fill one batch of a shape (rows, places) with at most so many windows."""
     begins, lengths, first, owners = windows
-    context, user_features = side
+    context = np.empty((len(histories.items), 0), np.int32) if side.context is None else side.context
+    user_features = np.empty((len(histories), 0), np.int32) if side.user_features is None else side.user_features
     items, mass = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
     event_types, times = np.zeros(shape, np.int32), np.zeros(shape, np.int64)
     codes = np.zeros((*shape, context.shape[1]), np.int32)
@@ -200,7 +235,6 @@ def _pack(
     times[: len(begins)][filled] = histories.times[places]
     mass[: len(begins)][filled] = weights[places]
     codes[: len(begins)][filled] = context[places]
-    # The start token stands for the beginning of a history: it predicts nothing in the middle of one.
     mass[: len(begins), 0][~first] = 0.0
     gaps = gap_buckets(times)
     # Before 1970, what is padded with 0 would seem to come after a pause.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from recipes.config import RecipeConfig, hyperparameter
+from recipes.data.size import DataSize
 from recipes.hyper_parameters import SEQUENCE
 
 __all__ = ["SequenceConfig"]
@@ -13,6 +14,16 @@ __all__ = ["SequenceConfig"]
 #: Amazon Beauty (16 interactions per item) and MovieLens 1M (290).
 _DENSITIES = (25.0, 250.0)
 _DROPOUTS = (0.4, 0.2)
+
+
+_MIB = 1024**2
+#: JAX, and the steps that it compiles: measured on data that are next to nothing.
+_COMPILED = 500 * _MIB
+#: Arrays as large as the parameters of all items: parameters, average, two moments, the best, those that are evaluated
+#: and scored, and one that comes or goes; with the full softmax, gradients and their updates too.
+_COPIES, _DENSE_COPIES = 8, 10
+#: What of an interaction is counted, cut into windows and packed.
+_PER_INTERACTION = 100
 
 
 class SequenceConfig(RecipeConfig):
@@ -28,6 +39,19 @@ class SequenceConfig(RecipeConfig):
     sampled_items: int = hyperparameter(SEQUENCE["sampled_items"])
     validation_targets: int = hyperparameter(SEQUENCE["validation_targets"])
     time_limit_seconds: float | None = hyperparameter(SEQUENCE["time_limit_seconds"])
+
+    @property
+    def width(self) -> int:
+        """Width d of embeddings and states."""
+        raise NotImplementedError
+
+    def fit_bytes(self, size: DataSize) -> int:
+        """Return about how much memory a fit takes at its peak, beside the data.
+
+        bytes = 500 MiB + 4 (d + 2) items copies + 100 interactions; copies are 10 with the full softmax, else 8.
+        """
+        copies = _DENSE_COPIES if size.items <= self.full_softmax_items else _COPIES
+        return _COMPILED + 4 * (self.width + 2) * size.items * copies + _PER_INTERACTION * size.interactions
 
     def dropout_for(self, *, interactions: int, items: int) -> float:
         """Return the share of activations to drop.

@@ -22,6 +22,7 @@ from recipes.components.item_features import ItemFeatures, network_parameters
 from recipes.components.user_features import gate_buckets
 from recipes.data.histories import FloatArray, Histories
 from recipes.training.batching import Batch, SideFeatures, epoch_batches
+from recipes.training.checkpoints import EpochCheckpoints, EpochRecord, FitState
 from recipes.training.early_stopping import StoppingRule
 from recipes.training.losses import Loss
 from recipes.training.network import Network, Parameters
@@ -143,8 +144,7 @@ class Trainer:
         """
         random = np.random.default_rng([self._seed, number])
         batches = epoch_batches(steps.histories, steps.weights, shapes=self._shapes, random=random, side=steps.side)
-        mass = sum(float(batch.weights.sum()) for batch in batches)
-        scale = np.float32(len(batches) / mass)
+        scale = np.float32(len(batches) / batches.mass)
         key = jax.random.key(int(random.integers(2**31)))
         learning: Any = state if self._row_updates is None else self._row_updates.begin(state)
         losses = []
@@ -153,7 +153,8 @@ class Trainer:
             step_key, drawn = jax.random.fold_in(key, place), self._sample(random)
             learning, loss = self._take_step(learning, batch, (scale, rate), step_key, drawn)
             losses.append(loss)
-            progress.report_within((place + 1) / len(batches), wait=partial(jax.block_until_ready, loss))
+            wait = partial(jax.block_until_ready, loss)
+            progress.report_within((place + 1) / len(batches), wait=wait, steps=len(batches))
         if self._row_updates is not None:
             learning = _finish_rows(learning.full, learning[1:], rate, row_updates=self._row_updates)
         return learning, float(np.mean(jax.device_get(losses)))
@@ -187,6 +188,7 @@ def train(
     metric: str,
     stopping: StoppingRule,
     progress: EpochProgress,
+    checkpoints: EpochCheckpoints,
 ) -> BestEpoch:
     """Run epochs until the rule stops them, and return the best one.
 
@@ -199,24 +201,32 @@ def train(
         metric: Name of the value in reports.
         stopping: Made for this fit.
         progress: Receives a report at the beginning, within and at the end of every epoch.
+        checkpoints: What epochs of earlier attempts left is gone on from, with the same outcome.
     """
-    state = trainer.begin(begin)
-    best = None
-    for epoch in range(1, epochs + 1):
-        progress.start(epoch)
+    state = checkpoints.load(jax.eval_shape(trainer.begin, begin)) or FitState(trainer.begin(begin), None, 0, ())
+    for record in state.epochs:
+        stopping.observe(record.value)
+    optimizer, best, best_epoch, records = state
+    del state  # what it holds is given up by the first step
+    while optimizer is not None:
+        number = len(records) + 1
+        progress.start(number)
         progress.report(0.0)
-        state, loss = trainer.epoch(state, steps, number=epoch, progress=progress, schedule=LinearSchedule())
-        parameters = to_numpy(state.average)
+        optimizer, loss = trainer.epoch(optimizer, steps, number=number, progress=progress, schedule=LinearSchedule())
+        parameters = to_numpy(optimizer.average)
         value, details = evaluate(parameters)
         decision = stopping.observe(value)
+        records = (*records, EpochRecord(loss, value, details))
         if best is None or decision.is_best:
-            best = BestEpoch(parameters, epoch, loss, value, details)
+            best, best_epoch = parameters, number
         progress.report(1.0, metrics={"training_loss": loss, metric: value})
-        if decision.stop:
-            break
+        if decision.stop or number == epochs:
+            optimizer = None
+        checkpoints.save_if_due(FitState(optimizer, best, best_epoch, records))
     if best is None:
         raise ValueError(f"`epochs`: got {epochs}, want at least 1")
-    return best
+    chosen = records[best_epoch - 1]
+    return BestEpoch(best, best_epoch, chosen.training_loss, chosen.value, chosen.details)
 
 
 def to_numpy(parameters: Parameters) -> dict[str, FloatArray]:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,18 +28,18 @@ from recipes.components.score_fusion.score import ScoreFusion
 from recipes.components.sequence_scorer import SequenceScorer
 from recipes.components.sequential_rules import RuleShape, SequentialRules, learn_shape
 from recipes.components.user_features import UserFeatureTable, encode_users, first_gates, learn_user_codes
-from recipes.data.counts import count_successors
+from recipes.data.counts import cooccurrence_directions, total_cooccurrence
 from recipes.data.histories import FloatArray, Histories
-from recipes.data.sparse import leading_eigenvectors
 from recipes.data.training_data import TrainingData
-from recipes.ports import FitProgress
+from recipes.ports import Checkpoints, FitProgress
 from recipes.training.batching import SideFeatures, choose_shapes
+from recipes.training.checkpoints import NO_CHECKPOINTS, EpochCheckpoints, EpochRecord, FitState, fingerprint
 from recipes.training.config import SequenceConfig
 from recipes.training.early_stopping import StoppingRule, Validation, hold_out, make_stopping_rule
 from recipes.training.loop import BestEpoch, Trainer, TrainingSteps, to_numpy, train
 from recipes.training.losses import Loss, choose_loss
 from recipes.training.network import Network
-from recipes.training.optimizer import DEFAULT_OPTIMIZER, LinearSchedule, Optimizer
+from recipes.training.optimizer import DEFAULT_OPTIMIZER, LinearSchedule, Optimizer, OptimizerState
 from recipes.training.progress import EpochProgress
 
 __all__ = [
@@ -78,6 +79,7 @@ class SequenceModel:
         optimizer: How gradients change parameters.
         make_stopping_rule: Makes the rule that ends the epochs, just before the first one.
         report_seconds: Least time between two reports from within an epoch.
+        checkpoints: Where the state of the fit is kept between its epochs.
     """
 
     network: Network
@@ -89,6 +91,7 @@ class SequenceModel:
     optimizer: Optimizer = DEFAULT_OPTIMIZER
     make_stopping_rule: Callable[[SequenceConfig], StoppingRule] = make_stopping_rule
     report_seconds: float = 1.0
+    checkpoints: Checkpoints = NO_CHECKPOINTS
 
 
 class _Split(NamedTuple):
@@ -176,11 +179,12 @@ def fit_sequence_model(
     Raises:
         InvalidInput: No user has two interactions, or all weigh nothing.
     """
-    progress(fraction=_BEGIN, stage="counting what follows what", metrics={})
+    progress(fraction=0.0, stage="choosing the shape of rules", metrics={})
     user_codes = learn_user_codes(data.users)
     split = _hold_out(model, data, user_codes)
     training, n_items = split.training.histories, data.n_items
     rule_shape = _learn_rule_shape(split, n_items=n_items)
+    progress(fraction=_BEGIN / 3, stage="counting what follows what", metrics={})
     rules = SequentialRules.count(training, n_items=n_items, shape=rule_shape, weights=split.worth)
     half_life = None
     if model.counts_recent_uses:
@@ -191,15 +195,18 @@ def fit_sequence_model(
     network = model.network.with_dropout(dropout)
     assembly = _Assembly(network, rules, items, None if data.context is None else data.context.meaning, user_codes)
     trainer = _make_trainer(model, network, data, training, items)
+    progress(fraction=_BEGIN * 2 / 3, stage="placing items by what they occur with", metrics={})
+    reports = _fit_progress(model, progress)
     best = train(
         trainer,
         _initial_parameters(model, assembly, training, uses, n_event_types=len(data.event_types)),
         split.training,
         epochs=model.config.epochs,
-        evaluate=_network_evaluation(assembly, split, n_items=n_items),
+        evaluate=_network_evaluation(assembly, split, reports, n_items=n_items),
         metric="validation_ndcg_at_10",
         stopping=model.make_stopping_rule(model.config),
-        progress=_fit_progress(model, progress),
+        progress=reports,
+        checkpoints=_checkpoints(model, "fit", split.training, items, network=network),
     )
     progress(fraction=_END, stage="weighing network and counts", metrics={})
     popularity = popularity_features(training, uses)
@@ -231,18 +238,7 @@ def extend_sequence_model(
     histories, worth = data.histories(), data.target_weights()
     side = _side_features(data, state.assembly.user_codes)
     steps = TrainingSteps(histories, target_weights(data, weighs_recency=model.weighs_recency), side)
-    stage = f"extension, epoch {{epoch}} of {_EXTENSION_EPOCHS}"
-    reports = EpochProgress(progress, stage=stage, epochs=_EXTENSION_EPOCHS, seconds=model.report_seconds)
-    learning = state.trainer.begin(state.parameters)
-    for epoch in range(1, _EXTENSION_EPOCHS + 1):
-        reports.start(epoch)
-        done = (epoch - 1) / _EXTENSION_EPOCHS
-        falling = LinearSchedule(
-            _EXTENSION_RATE * (1.0 - done), _EXTENSION_RATE * (1.0 - done - 1.0 / _EXTENSION_EPOCHS)
-        )
-        number = model.config.epochs + epoch
-        learning, loss = state.trainer.epoch(learning, steps, number=number, progress=reports, schedule=falling)
-        reports.report(1.0, metrics={"training_loss": loss})
+    learning = _extend(model, state, steps, progress=progress)
     parameters = to_numpy(learning.parameters)
     shape = state.assembly.rules.shape
     rules = SequentialRules.count(histories, n_items=data.n_items, shape=shape, weights=worth)
@@ -253,6 +249,55 @@ def extend_sequence_model(
         parameters, score_fusion=state.scorer.score_fusion, popularity=popularity_features(histories, uses)
     )
     return replace(state, scorer=scorer, parameters=parameters, assembly=assembly)
+
+
+def _extend(
+    model: SequenceModel, state: SequenceState, steps: TrainingSteps, *, progress: FitProgress
+) -> OptimizerState:
+    """Run the epochs of the extension, from the last one that an earlier attempt has kept."""
+    stage = f"extension, epoch {{epoch}} of {_EXTENSION_EPOCHS}"
+    reports = EpochProgress(progress, stage=stage, epochs=_EXTENSION_EPOCHS, seconds=model.report_seconds)
+    trainer = state.trainer
+    checkpoints = _checkpoints(model, "extension", steps, state.assembly.items, network=state.assembly.network)
+    kept = checkpoints.load(jax.eval_shape(trainer.begin, state.parameters))
+    learning = None if kept is None else kept.optimizer
+    records = () if kept is None or learning is None else kept.epochs
+    learning = learning or trainer.begin(state.parameters)
+    for epoch in range(len(records) + 1, _EXTENSION_EPOCHS + 1):
+        reports.start(epoch)
+        done = (epoch - 1) / _EXTENSION_EPOCHS
+        falling = LinearSchedule(
+            _EXTENSION_RATE * (1.0 - done), _EXTENSION_RATE * (1.0 - done - 1.0 / _EXTENSION_EPOCHS)
+        )
+        number = model.config.epochs + epoch
+        learning, loss = trainer.epoch(learning, steps, number=number, progress=reports, schedule=falling)
+        reports.report(1.0, metrics={"training_loss": loss})
+        records = (*records, EpochRecord(loss))
+        checkpoints.save_if_due(FitState(learning, None, 0, records))
+    return learning
+
+
+def _checkpoints(
+    model: SequenceModel, phase: str, steps: TrainingSteps, items: ItemFeatures | None, *, network: Network
+) -> EpochCheckpoints:
+    """Return what keeps the epochs of a phase of a fit, under a name that no other fit has."""
+    if model.checkpoints is NO_CHECKPOINTS:
+        return EpochCheckpoints(NO_CHECKPOINTS, phase)
+    facts = {
+        "phase": phase,
+        "config": model.config.model_dump(),
+        "seed": model.seed,
+        "network": repr(network),
+        "optimizer": repr(model.optimizer),
+        "choices": [model.weighs_recency, model.counts_recent_uses],
+    }
+    histories = steps.histories
+    learnt: list[NDArray[Any] | None] = [
+        histories.offsets, histories.items, histories.event_types, histories.times, steps.weights, *steps.side
+    ]  # fmt: skip
+    if items is not None:
+        learnt += [np.asarray(items.features), np.asarray(items.cold)]
+    return EpochCheckpoints(model.checkpoints, f"{phase}-{fingerprint(facts, learnt)}")
 
 
 def target_weights(data: TrainingData, *, weighs_recency: bool) -> FloatArray:
@@ -369,11 +414,16 @@ def _initial_parameters(
     The directions are the eigenvectors of the symmetric counts C of what occurs together, scaled to
     C_ij / sqrt((c_i + 1) (c_j + 1)) with c the sums of the rows.
     """
-    counts = count_successors(training, n_items=len(uses), window=_WINDOW).with_transpose(1.0)
-    strength = np.zeros(len(uses), np.float32)
-    np.add.at(strength, counts.rows(), counts.values)
-    width = assembly.network.width
-    directions = leading_eigenvectors(counts.scaled(1.0 / np.sqrt(strength + 1.0)), count=width, seed=model.seed)
+    n_items, width = len(uses), assembly.network.width
+    strength = total_cooccurrence(training, n_items=n_items, window=_WINDOW)
+    directions = cooccurrence_directions(
+        training,
+        n_items=n_items,
+        window=_WINDOW,
+        scale=(1.0 / np.sqrt(strength + 1.0)).astype(np.float32),
+        count=width,
+        seed=model.seed,
+    )
     parameters = assembly.network.initial_parameters(
         item_directions=directions, item_biases=_log_shares(uses), n_event_types=n_event_types, seed=model.seed
     )
@@ -386,12 +436,13 @@ def _initial_parameters(
 
 
 def _network_evaluation(
-    assembly: _Assembly, split: _Split, *, n_items: int
+    assembly: _Assembly, split: _Split, reports: EpochProgress, *, n_items: int
 ) -> Callable[[dict[str, FloatArray]], tuple[float, Mapping[str, float]]]:
     """Return what measures a network's parameters: NDCG@10, with the repeat bias that the held-out steps call for."""
     sample = split.validation.sample(max(_EVALUATED, _EVALUATED_SCORES // n_items))
 
     def evaluate(parameters: dict[str, FloatArray]) -> tuple[float, Mapping[str, float]]:
+        reports.report(1.0, doing="validation")
         n_event_types = len(parameters["actions"]) - 1
         scorer = assembly.scorer(parameters, score_fusion=ScoreFusion.of_network(n_event_types=n_event_types))
         queries = sample.embed(scorer, split.side)

@@ -71,7 +71,7 @@ class EventOffsets:
             Throttled: Too many callers wait.
         """
         included = self._look()
-        if (required := required_offset(context)) is not None and not included.reaches(required):
+        if (required := required_offset()) is not None and not included.reaches(required):
             included = await self._wait(required, context)
         tell_offset(context, included.position)
         return included.position

@@ -35,7 +35,7 @@ _NO_ITEMS: Final = np.empty(0, np.int32)
 _DATASETS: Final[Mapping[Target, str]] = {Target.ITEM: "ITEMS", Target.ACTION: "ACTIONS"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which takes several times as long to make
 class Situation:
     """Of a request, what filters read.
 

@@ -8,18 +8,20 @@ stays in force.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from common.deletions import DeletedUsers
-from common.errors import InvalidInput, TailorbirdError
+from common.errors import InvalidInput
 from common.features import Features, FeatureSnapshot
 from common.features.snapshot import ID_COLUMNS
 from common.logs import get_logger
 from common.positions import START, Lineage, Position
 from common.process.backoff import BackoffPolicy
 from common.process.contact import PeerContact
+from common.telemetry import NO_FIGURES, Figures
 from common.vocabulary import Vocabulary
 from inference.encoded_items import EncodedNewItems, encoded_new_items
 from inference.filter_table import FilterTable, StaticPart
@@ -28,6 +30,7 @@ from inference.new_items import NewIds
 from protos.tailorbird.internal.v1.serving_pb2 import ServingDatasetGroup
 from runtime_service.features.groups import GroupFeatures, GroupMeaning
 from runtime_service.features.update import GroupState, updated_group
+from runtime_service.figures import UPKEEP_FAILURES
 from runtime_service.history import HistoryReader, Progress, PutsMark
 from runtime_service.history.held import Held
 from runtime_service.serving.deployments import Deployment, DeploymentTable
@@ -37,6 +40,8 @@ __all__ = ["FeatureUpdater", "Opener"]
 #: Pause between two looks at what was put, and how many times as long as an update took the next pause is at least.
 _PAUSE_SECONDS, _PAUSE_FACTOR, _LONGEST_PAUSE_SECONDS = 0.1, 3.0, 5.0
 _OPEN_BACKOFF: Final = BackoffPolicy(first_seconds=0.5, longest_seconds=30.0, jitter=0.5)
+#: Short, as what one group trips over must not make the others late.
+_UPDATE_BACKOFF: Final = BackoffPolicy(first_seconds=0.05, longest_seconds=0.5, jitter=0.5)
 #: Snapshots that are opened at a time: each takes a thread, of which requests and updates need some as well.
 _OPENED_AT_ONCE: Final = 2
 #: How long a new deployment waits for the features of its group before it serves without them.
@@ -109,7 +114,22 @@ class _Ids:
 
     def bound(self, before: FilterTable | None, recent: Sequence[tuple[str, StaticPart]] = ()) -> FilterTable:
         """Return a table of what is known now."""
-        return FilterTable.of(self.items, self.features, new_ids=self.new_ids, before=before, recent=recent)
+        scan = None if self.items is not self.model.items else self.model.scan
+        return FilterTable.of(self.items, self.features, new_ids=self.new_ids, scan=scan, before=before, recent=recent)
+
+
+class _Made(NamedTuple):
+    """What is made anew, by the ids that it is of.
+
+    Attributes:
+        tables: Of filters; those of before where one cannot be made.
+        encoded: New items, likewise.
+        failures: What could not be made.
+    """
+
+    tables: dict[_Key, FilterTable]
+    encoded: dict[_Key, EncodedNewItems]
+    failures: dict[_Key, Exception]
 
 
 class FeatureUpdater:
@@ -120,6 +140,7 @@ class FeatureUpdater:
         opener: Opens snapshots.
         deployments: What is served; their models get tables of filters.
         note_held: Takes the positions that the snapshots in force contain, in a thread; whoever prunes reads them.
+        figures: Count rounds that failed.
     """
 
     def __init__(
@@ -129,6 +150,7 @@ class FeatureUpdater:
         *,
         deployments: DeploymentTable,
         note_held: Callable[[Held], None],
+        figures: Figures = NO_FIGURES,
     ) -> None:
         self._reader = reader
         self._opener = opener
@@ -142,6 +164,10 @@ class FeatureUpdater:
         self._looked = START
         self._noted: tuple[Held, list[str]] | None = None
         self._opening = asyncio.Semaphore(_OPENED_AT_ONCE)
+        self._coming: list[Deployment] = []
+        self._failures: Mapping[_Key, Exception] = {}
+        self._round_ended = asyncio.Event()  # another one for each round
+        self._failed_rounds = figures.counter(UPKEEP_FAILURES, "features")
 
     def assign(self, messages: Iterable[ServingDatasetGroup]) -> None:
         """Follow these groups from now on, and no others."""
@@ -215,9 +241,36 @@ class FeatureUpdater:
         except TimeoutError:
             _log.warning("features_late", dataset_group_arn=dataset_group_arn)
 
+    @asynccontextmanager
+    async def bound(self, deployment: Deployment) -> AsyncIterator[None]:
+        """Make what filters of a deployment are evaluated over, before requests may name one.
+
+        The features of its group are waited for until they are there or have failed to load, and then what is made of
+        them, for some seconds at most each. What was made stays while this is open, though nothing serves it yet.
+        """
+        self._coming.append(deployment)
+        try:
+            await self.prepared(deployment.assignment.dataset_group_arn)
+            try:
+                async with asyncio.timeout(_PREPARED_SECONDS):
+                    while self._lacks(deployment):
+                        self._changed.set()
+                        await self._round_ended.wait()
+            except TimeoutError:
+                _log.warning("filter_table_late", campaign_arn=deployment.assignment.campaign_arn)
+            yield
+        finally:
+            self._coming.remove(deployment)
+
+    def _lacks(self, deployment: Deployment) -> bool:
+        """Return whether something is still to be made of a deployment's features, and was not tried in vain."""
+        groups = {arn: group.state.group for arn, group in self._groups.items() if group.state is not None}
+        keys = _assigned_tables([deployment], groups).keys()
+        return any(key not in self._tables and key not in self._failures for key in keys)
+
     async def run(self) -> None:
         """Follow until cancelled."""
-        contact, clock = PeerContact(quiet_seconds=0.0), asyncio.get_running_loop().time
+        contact, clock = PeerContact(backoff=_UPDATE_BACKOFF, quiet_seconds=0.0), asyncio.get_running_loop().time
         async with asyncio.TaskGroup() as tasks:
             while True:
                 is_changed = self._changed.is_set()
@@ -231,9 +284,13 @@ class FeatureUpdater:
                         contact.succeeded("features_updated")
                 except Exception as error:  # noqa: BLE001 -- a bug stops nothing that is served; `failed` logs its trace
                     self._changed.set()
+                    self._failed_rounds.add()
                     pause = contact.failed("features_not_updated", error)
                     await asyncio.sleep(pause)
                     continue
+                finally:
+                    self._round_ended.set()
+                    self._round_ended = asyncio.Event()
                 try:
                     await asyncio.wait_for(self._changed.wait(), pause)
                 except TimeoutError:
@@ -286,22 +343,23 @@ class FeatureUpdater:
         if not is_changed and seen == self._seen and not self._lacks_tables(now):
             self._looked = progress.position
             return False
-        states, failures = dict[str, GroupState](), list[TailorbirdError]()
+        states, failures = dict[str, GroupState](), list[Exception]()
         for arn, group in list(self._groups.items()):
             try:
                 states[arn] = await self._state(group, *seen)
-            except TailorbirdError as error:  # what one group lacks keeps no other one waiting
+            except Exception as error:  # noqa: BLE001 -- what one group lacks keeps no other one waiting; raised below
+                error.add_note(f"dataset group {arn}")
                 failures.append(error)
         groups = {**now, **{arn: state.group for arn, state in states.items()}}
-        recent = {key: made.recent_parts() for key, made in self._tables.items()}
+        recent = {key: table.recent_parts() for key, table in self._tables.items()}
         assigned = self._assigned_tables(groups)
-        tables = await asyncio.to_thread(_made_tables, assigned, self._tables, recent)
-        encoded = await asyncio.to_thread(_encoded, assigned, tables, self._encoded)
+        made = await asyncio.to_thread(_made, assigned, self._tables, self._encoded, recent)
+        failures += made.failures.values()
         # All at once, so that a request sees one state.
-        self._tables, self._encoded = tables, encoded
+        self._tables, self._encoded, self._failures = made
         for key, ids in assigned.items():
-            if ids.new_ids is not None:
-                ids.model.new_items.current = encoded[key].current
+            if key in self._encoded:
+                ids.model.new_items.current = self._encoded[key].current
         for arn, group in self._groups.items():
             group.state = states.get(arn, group.state)
         self._seen = None if failures else seen
@@ -313,7 +371,7 @@ class FeatureUpdater:
             if waited_for <= loaded | group.failed:
                 group.tried.set()
         if failures:
-            raise failures[0]
+            raise failures[0] if len(failures) == 1 else ExceptionGroup("several groups", failures)
         return True
 
     async def _state(self, group: _Group, mark: PutsMark, lineage: Lineage) -> GroupState:
@@ -342,15 +400,7 @@ class FeatureUpdater:
 
     def _assigned_tables(self, groups: Mapping[str, GroupFeatures]) -> dict[_Key, _Ids]:
         """Return the ids of each model that filters choose from, with the features of its group."""
-        assigned: dict[_Key, _Ids] = {}
-        for deployment in self._deployments.all():
-            group = groups.get(deployment.assignment.dataset_group_arn)
-            if group is None:
-                continue
-            for kind in ("ITEMS", "ACTIONS") if deployment.model.action_ids else ("ITEMS",):
-                if kind in group.features or kind not in group.meaning.schemas:
-                    assigned[_key(deployment, kind)] = _ids(deployment, kind, group.features.get(kind))
-        return assigned
+        return _assigned_tables([*self._deployments.all(), *self._coming], groups)
 
     async def _tell_held(self) -> None:
         """Say what the snapshots in force contain, and remove copies of those that are not."""
@@ -371,26 +421,41 @@ class FeatureUpdater:
             await asyncio.to_thread(self._opener.forget_others, noted[1])
 
 
-def _made_tables(
+def _assigned_tables(deployments: Iterable[Deployment], groups: Mapping[str, GroupFeatures]) -> dict[_Key, _Ids]:
+    assigned: dict[_Key, _Ids] = {}
+    for deployment in deployments:
+        group = groups.get(deployment.assignment.dataset_group_arn)
+        if group is None:
+            continue
+        for kind in ("ITEMS", "ACTIONS") if deployment.model.action_ids else ("ITEMS",):
+            if kind in group.features or kind not in group.meaning.schemas:
+                assigned[_key(deployment, kind)] = _ids(deployment, kind, group.features.get(kind))
+    return assigned
+
+
+def _made(
     assigned: Mapping[_Key, _Ids],
     before: Mapping[_Key, FilterTable],
+    encoded_before: Mapping[_Key, EncodedNewItems],
     recent: Mapping[_Key, Sequence[tuple[str, StaticPart]]],
-) -> dict[_Key, FilterTable]:
-    made = {}
+) -> _Made:
+    """Make what is not as it should be; what one model trips over stays as it was, and stops no other one."""
+    made = _Made({}, {}, {})
     for key, ids in assigned.items():
         last = before.get(key)
-        made[key] = last if last is not None and ids.fits(last) else ids.bound(last, recent.get(key, ()))
+        try:
+            table = last if last is not None and ids.fits(last) else ids.bound(last, recent.get(key, ()))
+            made.tables[key] = table
+            if ids.new_ids is not None:
+                made.encoded[key] = encoded_new_items(ids.model, table, encoded_before.get(key) or EncodedNewItems())
+        except Exception as error:  # noqa: BLE001 -- raised once everything else is in place
+            error.add_note(f"dataset group {key[0]}, {key[2]}")
+            made.failures[key] = error
+            if last is not None:
+                made.tables.setdefault(key, last)
+            if key in encoded_before:
+                made.encoded[key] = encoded_before[key]
     return made
-
-
-def _encoded(
-    assigned: Mapping[_Key, _Ids], tables: Mapping[_Key, FilterTable], before: Mapping[_Key, EncodedNewItems]
-) -> dict[_Key, EncodedNewItems]:
-    return {
-        key: encoded_new_items(ids.model, tables[key], before.get(key) or EncodedNewItems())
-        for key, ids in assigned.items()
-        if ids.new_ids is not None
-    }
 
 
 def _vocabulary(deployment: Deployment, dataset_type: str) -> Vocabulary:

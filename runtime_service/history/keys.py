@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
 from common.deletions import id_digest
 
-__all__ = ["GROUP_BYTES", "ID_BYTES", "KEY_BYTES", "LISTED", "LOGGED", "PUTS", "USED", "digest", "key"]
+__all__ = ["GROUP_BYTES", "ID_BYTES", "KEY_BYTES", "LISTED", "LOGGED", "PUTS", "USED", "digest", "group_digest", "key"]
 
 GROUP_BYTES: Final = 8
 ID_BYTES: Final = 16
@@ -28,6 +29,12 @@ PUTS: Final[Mapping[str, bytes]] = MappingProxyType({"ITEMS": b"I", "USERS": b"U
 def key(group: bytes, kind: bytes, identifier: str) -> bytes:
     """Return the key of an id of a kind in a group."""
     return group + kind + id_digest(identifier)
+
+
+@lru_cache(maxsize=1024)
+def group_digest(dataset_group_arn: str) -> bytes:
+    """Return what stands for a dataset group."""
+    return digest(dataset_group_arn)
 
 
 def digest(text: str, *, size: int = GROUP_BYTES) -> bytes:

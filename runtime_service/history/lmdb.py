@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 
 import lmdb
 
-from common.deletions import DeletedUsers
+from common.deletions import DeletedUsers, id_digest
 from common.errors import StorageFull, Unavailable
 from common.logs import get_logger
 from common.positions import Lineage, Position
@@ -30,7 +30,7 @@ from runtime_service.history.counts import CountStore
 from runtime_service.history.crash_marker import is_clean, mark_closed, mark_open
 from runtime_service.history.eviction import ClockEviction
 from runtime_service.history.impression_log import ImpressionLog, ImpressionReader, remove_stale_impressions
-from runtime_service.history.keys import KEY_BYTES, LISTED, LOGGED, PUTS, USED, digest, key
+from runtime_service.history.keys import KEY_BYTES, LISTED, LOGGED, PUTS, USED, digest, group_digest, key
 from runtime_service.history.puts import PutStore
 from runtime_service.history.records import (
     StoredHistory,
@@ -120,8 +120,9 @@ class LmdbHistoryReader:
 
     def find(self, dataset_group_arn: str, user_id: str, *, dataset_type: str = INTERACTIONS) -> StoredHistory | None:
         """Return the recent events of a user, or of the session that has this id; None for none."""
-        group = digest(dataset_group_arn)
-        user, session = (key(group, kind, user_id) for kind in USED[dataset_type])
+        group, name = group_digest(dataset_group_arn), id_digest(user_id)
+        kind_of_users, kind_of_sessions = USED[dataset_type]
+        user, session = group + kind_of_users + name, group + kind_of_sessions + name
 
         def read(transaction: Any) -> StoredHistory | None:
             payload = transaction.get(user) or transaction.get(session)
@@ -146,7 +147,7 @@ class LmdbHistoryReader:
 
     def log_impressions(self, recommendation_id: str, dataset_group_arn: str, item_ids: Sequence[str]) -> None:
         """Store which items a recommendation shows, for events that will refer to it."""
-        group = digest(dataset_group_arn)
+        group = group_digest(dataset_group_arn)
         self._impressions.append(recommendation_id, [key(group, LOGGED, item_id) for item_id in item_ids])
 
     def progress(self) -> Progress:

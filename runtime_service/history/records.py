@@ -37,9 +37,9 @@ _EVENT = struct.Struct("<qqQdHH")
 _MAX_OFFSETS = 256
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which takes several times as long to make
 class StoredHistory:
-    """A history as it is stored; `events` parses it, once."""
+    """A history as it is stored, not to be changed; `events` parses it, once."""
 
     payload: bytes
     lineage: Lineage = _LEGACY

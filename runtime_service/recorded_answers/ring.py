@@ -74,6 +74,9 @@ class AnswerRing:
         self.folder = folder
         self._size = max_bytes
         self._place = 0
+        # Of the last answer, as most have the same.
+        self._texts: tuple[str, str, str] = "", "", ""
+        self._encoded, self._lengths = b"", (0, 0, 0)
         if not max_bytes:
             return
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE)
@@ -88,15 +91,14 @@ class AnswerRing:
         """Record an answer; one that is larger than the file is left out."""
         if not self._size:
             return
-        texts = [text.encode() for text in (answer.operation, answer.deployment_id, answer.artifact_location)]
-        position, parts = answer.position, [*texts, answer.request, answer.response]
-        body = b"".join(
-            (
-                _id_bytes(recommendation_id),
-                _BODY.pack(position.epoch, position.offset, answer.millis, *map(len, parts)),
-                *parts,
-            )
-        )
+        operation, deployment_id, artifact_location, position, millis, request, response = answer
+        texts = operation, deployment_id, artifact_location
+        if texts != self._texts:
+            encoded = [text.encode() for text in texts]
+            first, second, third = map(len, encoded)
+            self._texts, self._encoded, self._lengths = texts, b"".join(encoded), (first, second, third)
+        fields = _BODY.pack(position.epoch, position.offset, millis, *self._lengths, len(request), len(response))
+        body = b"".join((_id_bytes(recommendation_id), fields, self._encoded, request, response))
         size = _HEAD.size + len(body)
         if size > self._size:
             return

@@ -53,7 +53,7 @@ Request = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which takes several times as long to make
 class ReadRequest:
     """A request as its pipeline reads it.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
 import grpc.aio
@@ -44,8 +45,8 @@ class FollowsFeatures(Protocol):
     def assign(self, messages: Iterable[serving_pb2.ServingDatasetGroup]) -> None:
         """Follow these groups from now on, and no others."""
 
-    async def prepared(self, dataset_group_arn: str) -> None:
-        """Wait until the features of a group are there, or have failed to load, for a bounded time."""
+    def bound(self, deployment: Deployment) -> AbstractAsyncContextManager[None]:
+        """Make what filters of a deployment need, or try to, for a bounded time; kept while this is open."""
 
 
 class ServingWatcher:
@@ -226,9 +227,9 @@ class ServingWatcher:
                 self._fail(goal, failure)
             if not slow:
                 await asyncio.sleep(contact.failed("deployment_not_loaded", failure))
-        await self._features.prepared(goal.assignment.dataset_group_arn)
-        # The control plane may have changed its mind about the rest meanwhile.
-        self._table.serve(deployment.reassigned(goal.assignment))
+        async with self._features.bound(deployment):
+            # The control plane may have changed its mind about the rest meanwhile.
+            self._table.serve(deployment.reassigned(goal.assignment))
         goal.phase, goal.failure_reason, goal.load = READY, "", None
         _log.info(
             "deployment_ready",
@@ -284,7 +285,8 @@ class ServingWatcher:
                 _log.warning("version_before_not_loaded", campaign_arn=goal.campaign_arn, message=error.message)
                 continue
             _log.warning("version_before_serves", campaign_arn=goal.campaign_arn, deployment_id=message.deployment_id)
-            self._table.serve(before)
+            async with self._features.bound(before):
+                self._table.serve(before)
             self._note()
             return
 

@@ -58,6 +58,15 @@ def test_finds_another_vocabulary_like_a_dictionary(names, lookups):
     assert indexes.tolist() == [expected.get(name, -1) for name in queries]
 
 
+@given(names=ids, more=ids)
+def test_finds_another_vocabulary_that_it_begins_with(names, more):
+    made = Vocabulary.build(names)
+    for count in (0, len(names) // 2, len(names)):
+        assert made.indexes_of(Vocabulary.build(names[:count])).tolist() == list(range(count))
+    longer = [*names, *(name for name in dict.fromkeys(more) if name not in names)]
+    assert made.indexes_of(Vocabulary.build(longer))[: len(names)].tolist() == list(range(len(names)))
+
+
 @pytest.mark.parametrize("names", [[], [""], ["b", "a", "ü", "日本", "a" * 256]])
 @pytest.mark.parametrize("in_batches", [False, True])
 def test_saved_and_mapped_is_the_same(names, in_batches, tmp_path):

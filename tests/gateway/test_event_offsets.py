@@ -22,7 +22,7 @@ class OffsetTellingServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
     """Includes offsets up to 100 of one epoch."""
 
     async def GetRecommendations(self, request, context):
-        required = required_offset(context)
+        required = required_offset()
         if required is not None and required.offset > INCLUDED.offset:
             raise DeadlineExceeded(f"got {required}, want {INCLUDED}")
         tell_offset(context, INCLUDED)

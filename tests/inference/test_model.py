@@ -134,6 +134,16 @@ def test_artifact_from_before_there_were_several_indexes_is_scored_whole(tmp_pat
     assert open_index(tmp_path, before, item_vectors=vectors(), mode="auto") == (None, None)
 
 
+def test_scan_of_another_version_is_not_read(index_folder, tmp_path):
+    for path in index_folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "scan_tails.npy").rename(tmp_path / "scan_block_lengths.npy")
+
+    for chosen, kind in (("lists", ListIndex), ("scan", type(None))):
+        index, scan = open_index(tmp_path, calibration(chosen), item_vectors=vectors(), mode="auto")
+        assert (type(index), scan) == (kind, None)
+
+
 def test_unknown_choice_is_a_corrupt_artifact(index_folder):
     with pytest.raises(CorruptArtifact, match=r"`index\.chosen`: got 'ivf', want exact, scan, lists or annoy"):
         open_index(index_folder, calibration("ivf"), item_vectors=vectors(), mode="auto")

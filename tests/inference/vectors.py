@@ -34,7 +34,7 @@ def open_kind(folder, kind, *, thorough=False):
     """Open an index and the scan; a thorough one looks at everything that it has."""
     if kind is None:
         return None, None
-    scan = ScanIndex.open(folder, n_items=N_ITEMS, width=DIMENSIONS)
+    scan = ScanIndex.open(folder, vectors())
     if kind == "annoy":
         return AnnoyIndex(folder, vectors(), search_k=10_000_000 if thorough else 1000), scan
     if kind == "lists":

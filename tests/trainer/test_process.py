@@ -23,6 +23,7 @@ from common.storage.objects import open_store
 from common.tables import Table
 from common.testing import make_keys, serving, wait_until
 from control_plane.jobs.queue import MAX_ATTEMPTS
+from control_plane.metadata_store.tables import Job
 from control_plane.server import Timing
 from events_service.log import LogTable
 from events_service.log.sqlite import SqliteEventLog
@@ -63,6 +64,7 @@ def environment(tmp_path, keys):
         "TAILORBIRD_DATA_DIR": str(tmp_path),
         "TAILORBIRD_LISTEN": free_address(),
         "TAILORBIRD_HEARTBEAT_SECONDS": "0.1",
+        "TAILORBIRD_CHECKPOINT_SECONDS": "0",
     }
 
 
@@ -139,6 +141,13 @@ def training_process(process) -> psutil.Process | None:
     return next(iter(descendants("trainer.training.subprocess_main", of=process.pid)), None)
 
 
+def epoch_of(world, version, *, at_least: int) -> int | None:
+    """Return the epoch that a training says to be in, once it is one or a later one."""
+    job = world.metadata_store.view(lambda unit: unit.first(Job, subject=version))
+    epoch = 0 if job.training is None else job.training.epoch
+    return epoch if epoch >= at_least else None
+
+
 def test_ready_when_it_can_lease_and_stops_at_sigterm(plane, environment, tmp_path):
     with trainer(environment, tmp_path) as process:
         wait_until(lambda: healthy(environment["TAILORBIRD_LISTEN"]), seconds=60, every=0.1)
@@ -201,6 +210,8 @@ def test_a_killed_trainer_leaves_no_process_and_its_job_is_leased_again(plane, w
     with trainer(environment, tmp_path) as process:
         version = endless_version(world, tmp_path)
         child = wait_until(lambda: training_process(process), seconds=60)
+        # As soon as the second epoch is told of, the first one is kept.
+        before = wait_until(lambda: epoch_of(world, version, at_least=2), seconds=60)
         process.kill()
         process.wait()
         wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, seconds=60)
@@ -212,8 +223,14 @@ def test_a_killed_trainer_leaves_no_process_and_its_job_is_leased_again(plane, w
         child = wait_until(lambda: training_process(process), seconds=60)
         # The second attempt is this trainer's, and what the first one left is swept.
         assert len(list((tmp_path / "trainer").iterdir())) == 1
+        wait_until(lambda: epoch_of(world, version, at_least=before), seconds=60)
+        assert "training_resumed" in (tmp_path / "trainer.log").read_text()
+        assert '"event": "checkpoint_read"' in (tmp_path / "trainer.log").read_text()
+        checkpoints = next((tmp_path / "store" / "artifacts").rglob("checkpoints"))
         world.resources.versions.stop(version)
         wait_until(lambda: world.resources.versions.describe(version).status == "CREATE STOPPED", seconds=60)
+        assert not child.is_running()
+        assert not checkpoints.exists()
 
 
 class Killing:

@@ -13,8 +13,7 @@ from common.logs import get_logger
 from common.process.backoff import Backoff, BackoffPolicy
 from common.rpc import from_rpc_error
 from protos.tailorbird.internal.v1 import event_log_pb2_grpc
-from trainer.worker import JobContext
-from trainer.worker.queue import is_retryable
+from trainer.worker import JobContext, is_retryable
 
 __all__ = ["SealingCalls"]
 

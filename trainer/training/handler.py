@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import secrets
 import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from common.artifacts import MANIFEST, publish_artifact, read_manifest
 from common.deletions import DeletionWatch
-from common.errors import ResourceAlreadyExists, ResourceNotFound, Unavailable
+from common.errors import ResourceAlreadyExists, ResourceNotFound, TailorbirdError, Unavailable
 from common.logs import get_logger
 from common.settings import StoreSettings
 from common.storage import Store
@@ -20,6 +22,9 @@ from trainer.domain.configuration import SolutionConfiguration
 from trainer.domain.data_requirements import describe_filters
 from trainer.flushing import Flusher
 from trainer.training.configuration import read_configuration
+from trainer.training.data_size import count_data
+from trainer.training.job_checkpoints import JobCheckpoints
+from trainer.training.memory import MemoryBudget, needed_bytes
 from trainer.training.process import run_training
 from trainer.training.snapshot import INTERACTIONS, Snapshot, take_snapshot
 from trainer.training.spec import (
@@ -28,7 +33,7 @@ from trainer.training.spec import (
     TrainingOptions,
     TrainingSpec,
 )
-from trainer.worker import JobContext
+from trainer.worker import CancelReason, JobCancelled, JobContext, is_retryable
 from trainer.workspace import Workspace
 
 __all__ = ["TrainingJobHandler"]
@@ -45,6 +50,7 @@ class TrainingJobHandler:
         store_settings: From which a training process opens the store for itself.
         options: The trainer's own part of every training.
         flusher: Moves acknowledged records into the tables.
+        memory: What trainings may take together; None where none is refused.
     """
 
     def __init__(
@@ -55,12 +61,14 @@ class TrainingJobHandler:
         store_settings: StoreSettings,
         options: TrainingOptions,
         flusher: Flusher,
+        memory: MemoryBudget | None = None,
     ) -> None:
         self._store = store
         self._workspace = workspace
         self._store_settings = store_settings
         self._options = options
         self._flusher = flusher
+        self._memory = memory
 
     def run(
         self, payload: jobs_pb2.SolutionVersionTrainingPayload, context: JobContext
@@ -72,6 +80,26 @@ class TrainingJobHandler:
             Unavailable: The store or the events service cannot be reached, or the training process died.
             JobCancelled: The job must end; nothing was published.
         """
+        checkpoints = JobCheckpoints(self._store, payload.artifact_location)
+        try:
+            result = self._train(payload, context, checkpoints)
+        except JobCancelled as cancelled:
+            if cancelled.reason is CancelReason.STOP:
+                checkpoints.remove()
+            raise
+        except TailorbirdError as error:
+            if not is_retryable(error):
+                checkpoints.remove()
+            raise
+        checkpoints.remove()
+        return result
+
+    def _train(
+        self,
+        payload: jobs_pb2.SolutionVersionTrainingPayload,
+        context: JobContext,
+        checkpoints: JobCheckpoints,
+    ) -> jobs_pb2.SolutionVersionTrainingResult:
         watch = DeletionWatch(self._store, (table.location for table in payload.tables))
         published = self._published(payload, watch, context)
         if published is not None:
@@ -79,10 +107,10 @@ class TrainingJobHandler:
         began = time.monotonic()
         configuration = read_configuration(payload.solution_config)
         context.report(fraction=0.0, activity="taking a snapshot")
-        snapshot = self._snapshot(payload, configuration, context)
-        spec = self._spec(payload, snapshot)
+        snapshot = checkpoints.snapshot(deletions=watch.names) or self._snapshot(payload, configuration, context)
+        spec = self._spec(payload, snapshot, checkpoints, deletions=watch.names)
         with self._workspace.folder() as folder:
-            with watch.reading():
+            with watch.reading(), checkpoints.going_on(), self._fitting(spec, context):
                 manifest = run_training(spec, folder, context)
             hours = _hours(time.monotonic() - began)
             context.report(fraction=0.98, activity="publishing")
@@ -110,8 +138,16 @@ class TrainingJobHandler:
         required = (INTERACTIONS,) if recipe is None else recipe.required_datasets
         return take_snapshot(self._store, payload.tables, filters=filters, required_datasets=required)
 
-    def _spec(self, payload: jobs_pb2.SolutionVersionTrainingPayload, snapshot: Snapshot) -> TrainingSpec:
+    def _spec(
+        self,
+        payload: jobs_pb2.SolutionVersionTrainingPayload,
+        snapshot: Snapshot,
+        checkpoints: JobCheckpoints,
+        *,
+        deletions: Collection[str],
+    ) -> TrainingSpec:
         """Say what the training process is to do."""
+        every_seconds = self._options.checkpoint_seconds
         return TrainingSpec(
             store=self._store_settings.model_dump(),
             tables=snapshot.tables,
@@ -119,7 +155,26 @@ class TrainingJobHandler:
             seed=self._options.seed,
             recall_floor=self._options.recall_floor,
             index_trees=self._options.index_trees,
+            checkpoints=checkpoints.plan(snapshot, deletions=deletions, every_seconds=every_seconds),
+            ray_address=self._options.ray_address,
         )
+
+    @contextmanager
+    def _fitting(self, spec: TrainingSpec, context: JobContext) -> Iterator[None]:
+        """Hold the memory that a training needs while the block runs.
+
+        Raises:
+            InvalidInput: There is less, or hyperparameters are bad.
+        """
+        if self._memory is None or spec.base is not None:
+            yield  # an update learns nothing
+            return
+        context.report(fraction=0.0, activity="counting users and items")
+        recipe = RECIPES.get(spec.recipe)
+        event_type = spec.event_type or (None if recipe is None else recipe.event_type)
+        size = count_data(self._store, spec.tables, event_type=event_type, check=context.check)
+        with self._memory.reserved(needed_bytes(spec, size), context, size=size):
+            yield
 
     def _publish(
         self,

@@ -36,6 +36,7 @@ from trainer.domain.data_requirements import (
     describe_filters,
     near_spellings_warning,
 )
+from trainer.training.coded_rows import by_users, read_coded
 from trainer.training.context_features import context_fields, read_context
 from trainer.training.metadata import MetadataTable, places
 from trainer.training.past_events import CollectedEvents, collect_events
@@ -106,14 +107,14 @@ def load(store: Store, spec: TrainingSpec, *, folder: Path, event_types: Sequenc
     user_features = _metadata(store, spec, "USERS", folder=folder) if "users" in recipe.side_data else None
     table = spec.table("INTERACTIONS")
     schema = _NO_INTERACTIONS if table is None else AvroSchema.parse(table.avro_schema)
-    stored = pl.DataFrame(schema=interactions_frame_schema(schema)) if table is None else _read(store, table)
+    stored = pl.DataFrame(schema=interactions_frame_schema(schema)) if table is None else _read(store, table, schema)
     context_columns = _context_fields(schema, spec, recipe)
     left_out = _left_out(stored, spec)
     rows = _chosen(stored, schema, spec, recipe, left_out=left_out, extra=[field.name for field in context_columns])
     listed = [item_features.ids] if item_features is not None else []
-    items = pl.concat([rows[columns.ITEM_ID], *listed]).drop_nulls().unique().sort()
+    items = pl.concat([_different(rows[columns.ITEM_ID]), *listed]).drop_nulls().unique().sort()
     described = [user_features.described()] if user_features is not None else []
-    users = pl.concat([rows[columns.USER_ID], *described]).unique().sort()
+    users = pl.concat([_different(rows[columns.USER_ID]), *described]).unique().sort()
     event_types, numbers = number_event_types(rows[columns.EVENT_TYPE], numbered=event_types)
     owners, times = _indexes(rows[columns.USER_ID], users), rows[columns.TIMESTAMP].to_numpy()
     interactions = Interactions.sort(
@@ -123,6 +124,9 @@ def load(store: Store, spec: TrainingSpec, *, folder: Path, event_types: Sequenc
         event_type=numbers,
         streamed=rows[columns.LOG_OFFSET].is_not_null().to_numpy(),
     )
+    context = None
+    if context_columns:
+        context = read_context(rows, context_columns, order=np.lexsort((times, owners)))
     data = TrainingData(
         interactions,
         n_users=len(users),
@@ -131,7 +135,7 @@ def load(store: Store, spec: TrainingSpec, *, folder: Path, event_types: Sequenc
         items=Columns() if item_features is None else item_features.columns(items),
         users=Columns() if user_features is None else user_features.columns(users),
         event_weights=_event_weights(spec.configuration.events, event_types),
-        context=read_context(rows, context_columns, order=np.lexsort((times, owners))),
+        context=context,
     )
     return LoadedData(
         data,
@@ -172,7 +176,8 @@ def _chosen(
         extra=extra,
     )
     if recipe.event_type is not None:
-        rows = rows.filter(pl.col(columns.EVENT_TYPE).str.to_lowercase() == recipe.event_type.lower())
+        kind = pl.col(columns.EVENT_TYPE).cast(pl.String).str.to_lowercase()
+        rows = rows.filter(kind == recipe.event_type.lower())
     if "INTERACTIONS" in recipe.required_datasets:
         _check_sufficient(rows, spec, recipe, left_out=left_out)
     return rows
@@ -192,7 +197,7 @@ def number_event_types(
         types beyond those.
     """
     counts = values.drop_nulls().rename("type").value_counts(name="uses")
-    kept = counts.sort("uses", "type", descending=[True, False]).head(_MAX_EVENT_TYPES)["type"]
+    kept = counts.sort("uses", "type", descending=[True, False]).head(_MAX_EVENT_TYPES)["type"].cast(pl.String)
     if numbered is not None:
         kept = pl.Series("type", numbered, pl.String)
     return tuple(kept.to_list()), (places(values, kept).fill_null(-1) + 1).to_numpy().astype(np.uint8)
@@ -221,11 +226,13 @@ def select_interactions(
         extra: Further columns to return.
 
     Returns:
-        USER_ID, ITEM_ID, TIMESTAMP, EVENT_TYPE, LOG_OFFSET and the further ones, in an order that depends on
-        nothing but the rows.
+        USER_ID, ITEM_ID, TIMESTAMP, EVENT_TYPE, LOG_OFFSET and the further ones, those of a user by time, in an order
+        that depends on nothing but the rows.
     """
     if columns.EVENT_TYPE not in rows.columns:
         rows = rows.with_columns(pl.lit(None, pl.String).alias(columns.EVENT_TYPE))
+    if columns.LOG_OFFSET not in rows.columns:
+        rows = rows.with_columns(pl.lit(None, pl.Int64).alias(columns.LOG_OFFSET))
     chosen = with_users(rows).filter(pl.col(columns.USER_ID).is_not_null() & pl.col(columns.ITEM_ID).is_not_null())
     if event_type is not None:
         chosen = chosen.filter(pl.col(columns.EVENT_TYPE) == event_type)
@@ -233,18 +240,23 @@ def select_interactions(
         chosen = chosen.filter(pl.col(columns.EVENT_VALUE) >= threshold)
     if events:
         chosen = chosen.filter(pl.any_horizontal(*(_counts_as(item) for item in events)))
-    schema_columns = [field.name for field in schema.fields]
-    ordered = chosen.sort(columns.LOG_OFFSET, *schema_columns, nulls_last=False)
-    sent = pl.col(columns.EVENT_ID)
-    counted = ordered.filter(sent.is_null() | sent.is_first_distinct()).unique(
-        schema_columns, keep="first", maintain_order=True
-    )
+    schema_columns = [field.name for field in schema.fields if field.name in rows.columns]
+    if columns.EVENT_ID in chosen.columns:
+        sent = pl.col(columns.EVENT_ID)
+        ordered = chosen.sort(columns.LOG_OFFSET, *schema_columns, nulls_last=False)
+        chosen = ordered.filter(sent.is_null() | sent.is_first_distinct())
+    kept = [columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP, columns.EVENT_TYPE, columns.LOG_OFFSET, *extra]
+    return pl.concat([_counted_once(part, schema_columns).select(kept) for part in by_users(chosen)])
+
+
+def _counted_once(rows: pl.DataFrame, schema_columns: Sequence[str]) -> pl.DataFrame:
+    """Return the first of all rows that agree in everything, by time."""
+    ordered = rows.sort(columns.LOG_OFFSET, *schema_columns, nulls_last=False)
+    counted = ordered.unique(schema_columns, keep="first", maintain_order=True)
     # What happened in one second has no order of its own. Offsets give streamed events one; all others are shuffled by
     # a hash, because any order of the ids would be a pattern that models learn and evaluations reward.
-    shuffled = pl.struct(columns.USER_ID, columns.ITEM_ID, columns.EVENT_TYPE).hash(seed=1)
-    return counted.sort(columns.TIMESTAMP, columns.LOG_OFFSET, shuffled, nulls_last=False).select(
-        columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP, columns.EVENT_TYPE, columns.LOG_OFFSET, *extra
-    )
+    texts = [pl.col(name).cast(pl.String) for name in (columns.USER_ID, columns.ITEM_ID, columns.EVENT_TYPE)]
+    return counted.sort(columns.TIMESTAMP, columns.LOG_OFFSET, pl.struct(texts).hash(seed=1), nulls_last=False)
 
 
 def count_shown(rows: pl.DataFrame, items: pl.Series) -> NDArray[np.int64]:
@@ -312,6 +324,8 @@ def with_users(rows: pl.DataFrame) -> pl.DataFrame:
     Args:
         rows: Of a table of interactions or action interactions, internal columns included.
     """
+    if columns.SESSION_ID not in rows.columns or not rows[columns.USER_ID].null_count():
+        return rows
     user, session = pl.col(columns.USER_ID), pl.col(columns.SESSION_ID)
     owners = (
         rows.filter(user.is_not_null() & session.is_not_null())
@@ -373,8 +387,13 @@ def open_features(store: Store, table: TableVersion, *, folder: Path) -> Feature
     )
 
 
-def _read(store: Store, table: TableVersion) -> pl.DataFrame:
-    return Table(store, table.location).read(version=table.version)
+def _read(store: Store, table: TableVersion, schema: AvroSchema) -> pl.DataFrame:
+    names = [field.name for field in schema.fields]
+    return read_coded(Table(store, table.location), names, version=table.version)
+
+
+def _different(ids: pl.Series) -> pl.Series:
+    return ids.unique().cast(pl.String)
 
 
 def _indexes(values: pl.Series, ids: pl.Series) -> NDArray[np.int64]:

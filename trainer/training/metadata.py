@@ -133,6 +133,8 @@ class MetadataTable:
 
 def places(values: pl.Series, ids: pl.Series) -> pl.Series:
     """Return the place of each value among the ids, null for those that are not there."""
+    if isinstance(values.dtype, pl.Enum):  # each of them is looked up once
+        return places(values.dtype.categories, ids).gather(values.to_physical())
     numbered = pl.DataFrame({"id": ids, "place": pl.arange(len(ids), eager=True, dtype=pl.Int64)})
     return pl.DataFrame({"id": values}).join(numbered, on="id", how="left", maintain_order="left")["place"]
 

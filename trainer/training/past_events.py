@@ -13,6 +13,7 @@ from common import columns
 from common.filters import Dataset, event_key
 from common.vocabulary import Vocabulary
 from inference.past_events import MAX_LATER, PastEvents
+from trainer.training.coded_rows import by_users
 from trainer.training.metadata import places
 
 __all__ = ["CollectedEvents", "collect_events"]
@@ -81,34 +82,39 @@ def collect_events(rows: pl.DataFrame, *, dataset: Dataset) -> CollectedEvents:
     coded = kind.replace_strict(
         {name: numbers.get(key, 0) for name, key in names.items()} | {None: 0}, return_dtype=pl.UInt16
     )
-    sent = pl.col(columns.EVENT_ID)
-    used = (
-        rows.filter(pl.col(columns.USER_ID).is_not_null() & pl.col(item_id).is_not_null())
-        .filter(sent.is_null() | sent.is_first_distinct())
-        .select(
+    sent = pl.col(columns.EVENT_ID) if columns.EVENT_ID in rows.columns else pl.lit(None, pl.String)
+    offset = pl.col(columns.LOG_OFFSET) if columns.LOG_OFFSET in rows.columns else pl.lit(None, pl.Int64)
+    done = rows.filter(pl.col(columns.USER_ID).is_not_null() & pl.col(item_id).is_not_null()).filter(
+        sent.is_null() | sent.is_first_distinct()
+    )
+    users, items = (done[name].unique().cast(pl.String).sort() for name in (columns.USER_ID, item_id))
+
+    def entries_of(part: pl.DataFrame) -> pl.DataFrame:
+        used = part.select(
             pl.col(columns.USER_ID),
             pl.col(item_id),
             coded.alias("kind"),
             columns.TIMESTAMP,
-            columns.LOG_OFFSET,
+            offset.alias(columns.LOG_OFFSET),
+        ).sort(columns.TIMESTAMP, columns.LOG_OFFSET, item_id, "kind", descending=True, nulls_last=True)
+        numbered = pl.DataFrame({
+            "user": places(used[columns.USER_ID], users).cast(pl.Int32),
+            "item": places(used[item_id], items).cast(pl.Int32),
+            "kind": used["kind"],
+        })  # fmt: skip
+        return (
+            numbered.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over("user", "kind").alias("later"))
+            .group_by("user", "kind", "item")
+            .agg(pl.col("later").min())
         )
-        .sort(columns.TIMESTAMP, columns.LOG_OFFSET, item_id, "kind", descending=True, nulls_last=True)
-    )
-    users, items = (used[name].unique().sort() for name in (columns.USER_ID, item_id))
-    numbered = pl.DataFrame(
-        {"user": places(used[columns.USER_ID], users), "item": places(used[item_id], items), "kind": used["kind"]}
-    )
-    entries = (
-        numbered.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over("user", "kind").alias("later"))
-        .group_by("user", "kind", "item")
-        .agg(pl.col("later").min())
-    )
+
+    entries = pl.concat([entries_of(part) for part in by_users(done)])
     return CollectedEvents(
         users,
         items,
         types,
-        user=entries["user"].cast(pl.Int32).to_numpy(),
-        item=entries["item"].cast(pl.Int32).to_numpy(),
+        user=entries["user"].to_numpy(),
+        item=entries["item"].to_numpy(),
         kind=entries["kind"].to_numpy(),
         later=entries["later"].clip(upper_bound=MAX_LATER).to_numpy(),
     )

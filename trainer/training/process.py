@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from common import errors
 from common.logs import get_logger
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
+from recipes.ports import SECONDS_IN_ALL
 from trainer.training.spec import REFUSED, RESULT, TrainingSpec
 from trainer.worker import JobContext
 
@@ -20,6 +23,8 @@ __all__ = ["run_training"]
 _TAIL_BYTES = 4000
 #: Share of a job that is done when its process is.
 _DONE = 0.97
+#: What is measured at the end of an epoch, and holds within the next one.
+_OF_EPOCHS: Final = frozenset({"training_loss", "validation_ndcg_at_10"})
 _log = get_logger(__name__)
 
 
@@ -72,6 +77,7 @@ def _pass_progress_on(process: subprocess.Popen[bytes], context: JobContext) -> 
     """Report what the process writes until it writes no more; returns its failure, if that is the last line."""
     assert process.stdout is not None
     failure = None
+    details: Mapping[str, float] = {}
     for line in process.stdout:
         try:
             message = json.loads(line)
@@ -79,10 +85,32 @@ def _pass_progress_on(process: subprocess.Popen[bytes], context: JobContext) -> 
             continue  # cut off by the end of the process
         if "failure" in message:
             failure = message
+        elif "event" in message:
+            _log_again(message)
         else:
-            context.report(fraction=_DONE * message["fraction"], activity=message["stage"])
+            details = _details(message, details)
+            context.report(fraction=_DONE * message["fraction"], activity=message["stage"], details=details)
             _log.debug("training_progress", **message)
     return failure
+
+
+def _details(message: Mapping[str, Any], before: Mapping[str, float]) -> Mapping[str, float]:
+    """Return what is known after a report: what an epoch was measured by holds until the next one has ended."""
+    metrics: dict[str, float] = message["metrics"]
+    if "epoch" not in metrics:
+        return {name: metrics[name] for name in _OF_EPOCHS & metrics.keys()}
+    details = {name: value for name, value in before.items() if name in _OF_EPOCHS} | metrics
+    seconds = details.pop(SECONDS_IN_ALL, None)
+    return details if seconds is None else details | {"seconds_left": seconds * (1.0 - message["fraction"])}
+
+
+def _log_again(message: dict[str, Any]) -> None:
+    """Write what the process logs into the trainer's log."""
+    level = logging.getLevelNamesMapping().get(str(message.pop("level", "info")).upper(), logging.INFO)
+    event = message.pop("event")
+    for name in ("service", "timestamp"):
+        message.pop(name, None)
+    _log.log(level, event, **message)
 
 
 def _error(failure: dict[str, Any]) -> errors.TailorbirdError:

@@ -20,10 +20,11 @@ from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from recipes.catalog import get_recipe
 from recipes.config import RecipeConfig
 from recipes.data.histories import Histories
-from recipes.ports import FitProgress
+from recipes.ports import FitProgress, KeepsCheckpoints
 from recipes.registry import make_fitter, read_config
 from recipes.spec import RecipeSpec
 from trainer.training.champion import compare_with_champion
+from trainer.training.checkpoints import StoredCheckpoints
 from trainer.training.loading import LoadedData
 from trainer.training.offline_evaluation import OfflineEvaluation
 from trainer.training.progress import StageProgress
@@ -255,6 +256,8 @@ def measure(
         config = read_config(recipe, {**spec.configuration.hyperparameters, **tuned})
     # The registry names fitters by one type; the steps know what their kind's learn from.
     fitter: Any = make_fitter(recipe, config, seed=spec.seed, progress=stage_progress)
+    if spec.checkpoints is not None and isinstance(fitter, KeepsCheckpoints):
+        fitter.keep_checkpoints(StoredCheckpoints(training.store, spec.checkpoints, training.folder))
     with stage_progress.stage("fit"):
         model = steps.fit(fitter, split, loaded)
     with stage_progress.stage("evaluate", metrics=fitter.report):

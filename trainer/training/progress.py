@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from recipes.ports import FitProgress
+from recipes.ports import SECONDS_IN_ALL, FitProgress
 
 __all__ = ["STAGES", "Stage", "StageProgress", "SubProgress"]
 
@@ -86,7 +86,7 @@ class StageProgress:
 
 
 class SubProgress:
-    """Reports of a part as reports of the whole.
+    """Reports of a part as reports of the whole; the speed of a part counts as that of the whole.
 
     Args:
         progress: Takes how far the whole is.
@@ -100,4 +100,6 @@ class SubProgress:
     def __call__(self, *, fraction: float, stage: str, metrics: Mapping[str, float]) -> None:
         """Take a report of the part."""
         begin, end = self._span
+        if SECONDS_IN_ALL in metrics and end > begin:
+            metrics = {**metrics, SECONDS_IN_ALL: metrics[SECONDS_IN_ALL] / (end - begin)}
         self._progress(fraction=begin + (end - begin) * fraction, stage=stage, metrics=metrics)

@@ -24,6 +24,7 @@ from recipes.ports import FitProgress
 from recipes.spec import RecipeKind
 from trainer.training.champion import describe_pair
 from trainer.training.program import LearningSteps, Measured, Training, finish, measure
+from trainer.training.progress import SubProgress
 from trainer.training.spec import ARTIFACT, MEASURED_MODEL, TrainingSpec
 
 __all__ = ["search_recipe"]
@@ -108,8 +109,7 @@ class _Reporter:
 
     def __call__(self, *, fraction: float, stage: str, metrics: Mapping[str, float]) -> None:
         """Take a report of the training."""
-        begin, end = self.span
-        self._progress(fraction=begin + (end - begin) * fraction, stage=f"{self.words}: {stage}", metrics=metrics)
+        SubProgress(self._progress, self.span)(fraction=fraction, stage=f"{self.words}: {stage}", metrics=metrics)
 
 
 class _Trial:
@@ -174,7 +174,9 @@ class _Trial:
     def _fail(self, reason: str) -> None:
         self.described.failure_reason = reason
         shutil.rmtree(self.folder)
-        _log.warning("candidate_failed", recipe=self.candidate.recipe, reason=reason)
+        # The reason may quote what stands in a caller's files; the evaluation has it.
+        _log.warning("candidate_failed", recipe=self.candidate.recipe)
+        _log.debug("candidate_failed", recipe=self.candidate.recipe, reason=reason)
 
 
 def _nothing_fits(trials: Sequence[evaluation_pb2.RecipeCandidate]) -> str:

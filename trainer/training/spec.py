@@ -32,6 +32,8 @@ __all__ = [
     "MEASURED_MODEL",
     "REFUSED",
     "RESULT",
+    "CheckpointPlan",
+    "KeptSnapshot",
     "TableVersion",
     "TrainingOptions",
     "TrainingSpec",
@@ -56,6 +58,8 @@ class TrainingOptions:
     seed: int = 0
     recall_floor: float = 0.98
     index_trees: int = 40
+    checkpoint_seconds: float = 30.0
+    ray_address: str | None = None
 
 
 class _Message(BaseModel):
@@ -76,6 +80,36 @@ class TableVersion(_Message):
     location: str
     avro_schema: str
     version: int
+
+
+class KeptSnapshot(_Message):
+    """The snapshot that checkpoints are of, as the next attempt reads it.
+
+    Attributes:
+        tables: The versions of the tables.
+        event_epoch: Epoch of the last event that they hold.
+        event_offset: Its offset.
+        deletions: Names of the deletions of users that were in force.
+    """
+
+    tables: tuple[TableVersion, ...]
+    event_epoch: int
+    event_offset: int
+    deletions: tuple[str, ...]
+
+
+class CheckpointPlan(_Message):
+    """Where and how often a training keeps the state of its fits.
+
+    Attributes:
+        location: Folder for the checkpoints, relative to the store's root.
+        every_seconds: Least time between two of them; 0 for one after every epoch.
+        snapshot: What is learnt from.
+    """
+
+    location: str
+    every_seconds: float
+    snapshot: KeptSnapshot
 
 
 def _parse_payload(value: SolutionVersionTrainingPayload | dict[str, Any]) -> SolutionVersionTrainingPayload:
@@ -100,6 +134,8 @@ class TrainingSpec(_Message):
         seed: Where every random number of the training begins.
         recall_floor: Recall of the first 25 results that an approximate index must reach, 0 to 1.
         index_trees: Number of trees of the Annoy index.
+        checkpoints: How the state of fits is kept; None where a killed training begins anew.
+        ray_address: Of the cluster on which trials of a tuning are done; None to do them here, one after another.
     """
 
     store: dict[str, str | float | None]
@@ -108,6 +144,8 @@ class TrainingSpec(_Message):
     seed: int
     recall_floor: float
     index_trees: int
+    checkpoints: CheckpointPlan | None = None
+    ray_address: str | None = None
 
     @property
     def recipe(self) -> str:

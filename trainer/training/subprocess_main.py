@@ -2,20 +2,23 @@
 
 A fresh interpreter, because libraries that compute in threads do not survive a fork and a crash must not take the
 trainer along. It holds no channel: it reads a spec, writes files beside it, and reports its progress by one JSON object
-a line on standard output. It ends when its standard input does, so it cannot outlive the trainer.
+a line on standard output, where its log goes too. It ends when its standard input does, so it cannot outlive the
+trainer.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import TextIO
 
 from common.errors import TailorbirdError
+from common.logs import configure_logging
 from common.process.lifeline import end_with_input
 from trainer.training.spec import REFUSED, RESULT, TrainingSpec
 
@@ -28,6 +31,8 @@ def main(spec_file: Path) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     lines = _claim_output()
     end_with_input()
+    configure_logging("training", stream=lines)
+    logging.getLogger("jax").setLevel(logging.WARNING)  # it tells of every kind of device that is not there
     # After the lifeline is tied, because it takes a while to load.
     from trainer.training.programs import run_program
 
@@ -48,20 +53,20 @@ def main(spec_file: Path) -> int:
     return 0
 
 
-def _refuse(lines: IO[str], message: str, *, code: str) -> int:
+def _refuse(lines: TextIO, message: str, *, code: str) -> int:
     """Say as the last word why there is no model, and return the exit status."""
     _write_line(lines, {"failure": message, "code": code})
     return REFUSED
 
 
-def _claim_output() -> IO[str]:
+def _claim_output() -> TextIO:
     """Return standard output; what libraries print goes to standard error from now on."""
     lines = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     return lines
 
 
-def _write_line(lines: IO[str], document: Mapping[str, object]) -> None:
+def _write_line(lines: TextIO, document: Mapping[str, object]) -> None:
     lines.write(json.dumps(document) + "\n")
 
 

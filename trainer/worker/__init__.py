@@ -5,12 +5,18 @@ Each handler (in `imports`, `training`, `removal`) does one kind of job.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 
-__all__ = ["CancelReason", "JobCancelled", "JobContext", "JobHandler", "NullJobContext"]
+from common.errors import StorageFull, TailorbirdError, Throttled
+
+__all__ = ["NO_DETAILS", "CancelReason", "JobCancelled", "JobContext", "JobHandler", "NullJobContext", "is_retryable"]
+
+#: Of jobs that only say how far they are.
+NO_DETAILS: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 class CancelReason(Enum):
@@ -36,12 +42,13 @@ class JobCancelled(Exception):
 class JobContext(Protocol):
     """Progress and cancellation of one running job; safe to use from several threads."""
 
-    def report(self, *, fraction: float, activity: str) -> None:
+    def report(self, *, fraction: float, activity: str, details: Mapping[str, float] = NO_DETAILS) -> None:
         """Say how far the job is; the next heartbeat carries it.
 
         Args:
             fraction: Share of the work that is done, 0 to 1.
             activity: What is being done, for a person.
+            details: Of a training: the fields of `tailorbird.control.v1.TrainingProgress`, by name.
         """
 
     def check(self) -> None:
@@ -68,7 +75,7 @@ class JobContext(Protocol):
 class NullJobContext:
     """The context of a job that is in no queue, for handlers used by hand: nobody reads progress, nobody cancels."""
 
-    def report(self, *, fraction: float, activity: str) -> None:
+    def report(self, *, fraction: float, activity: str, details: Mapping[str, float] = NO_DETAILS) -> None:
         """Drop the report."""
 
     def check(self) -> None:
@@ -101,3 +108,8 @@ class JobHandler(Protocol):
             Unavailable: Something needed cannot be reached; another attempt may succeed.
             TailorbirdError: Another attempt cannot succeed; the message says what to do.
         """
+
+
+def is_retryable(error: TailorbirdError) -> bool:
+    """Return whether what failed may succeed later: after an outage, a rush, a renewal of tokens or a fault."""
+    return isinstance(error, Throttled | StorageFull) or error.code in ("UNAVAILABLE", "UNAUTHENTICATED", "INTERNAL")

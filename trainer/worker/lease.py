@@ -6,15 +6,15 @@ The job's own thread may be deep inside of a library for minutes; the lease must
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from common.errors import LeaseLost, TailorbirdError
 from common.logs import get_logger
 from common.process.periodic import PeriodicThread
 from protos.tailorbird.internal.v1 import jobs_pb2
-from trainer.worker import CancelReason, JobCancelled
-from trainer.worker.queue import JobQueue, is_retryable
+from trainer.worker import NO_DETAILS, CancelReason, JobCancelled, is_retryable
+from trainer.worker.queue import JobQueue
 
 __all__ = ["Lease"]
 
@@ -34,7 +34,7 @@ class Lease:
         self._queue = queue
         self._job = job
         self._every = every_seconds
-        self._fraction, self._activity = 0.0, ""
+        self._fraction, self._activity, self._details = 0.0, "", NO_DETAILS
         self._cancel_reason: CancelReason | None = None
         self._callbacks: list[Callable[[], object]] = []
         self._lock = threading.Lock()
@@ -66,10 +66,10 @@ class Lease:
         for callback in callbacks:
             callback()
 
-    def report(self, *, fraction: float, activity: str) -> None:
+    def report(self, *, fraction: float, activity: str, details: Mapping[str, float] = NO_DETAILS) -> None:
         """Say how far the job is."""
         with self._lock:
-            self._fraction, self._activity = fraction, activity
+            self._fraction, self._activity, self._details = fraction, activity, details
 
     def check(self) -> None:
         """Return if the job may go on."""
@@ -117,9 +117,9 @@ class Lease:
 
     def _renew(self) -> None:
         with self._lock:
-            fraction, activity = self._fraction, self._activity
+            fraction, activity, details = self._fraction, self._activity, self._details
         try:
-            stop = self._queue.heartbeat(self._job, progress=fraction, activity=activity)
+            stop = self._queue.heartbeat(self._job, progress=fraction, activity=activity, details=details)
         except LeaseLost as error:
             _log.warning("lease_lost", message=error.message)
             self.cancel(CancelReason.LOST)

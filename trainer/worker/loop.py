@@ -19,9 +19,9 @@ from common.process.contact import PeerContact
 from common.telemetry import NO_FIGURES, NO_TRACER, Figures, Tracer, bound
 from protos.tailorbird.internal.v1 import jobs_pb2
 from trainer.figures import ENDED, JOB_SECONDS, RUNNING
-from trainer.worker import CancelReason, JobCancelled, JobHandler
+from trainer.worker import CancelReason, JobCancelled, JobHandler, is_retryable
 from trainer.worker.lease import Lease
-from trainer.worker.queue import JobQueue, is_retryable
+from trainer.worker.queue import JobQueue
 
 __all__ = ["Worker"]
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import grpc
 
-from common.errors import StorageFull, TailorbirdError, Throttled
 from common.rpc import from_rpc_error
+from protos.tailorbird.control.v1.training_progress_pb2 import TrainingProgress
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.internal.v1.jobs_pb2_grpc import JobServiceStub
+from trainer.worker import NO_DETAILS
 
-__all__ = ["JobQueue", "is_retryable"]
+__all__ = ["JobQueue"]
 
 
 class JobQueue:
@@ -55,11 +56,18 @@ class JobQueue:
                 self._pending.discard(call)
         return answer.job if answer.HasField("job") else None
 
-    def heartbeat(self, job: jobs_pb2.Job, *, progress: float, activity: str) -> bool:
+    def heartbeat(
+        self, job: jobs_pb2.Job, *, progress: float, activity: str, details: Mapping[str, float] = NO_DETAILS
+    ) -> bool:
         """Renew a lease; return whether the owner wants it to stop."""
         request = jobs_pb2.HeartbeatJobRequest(
             job_id=job.job_id, lease_token=job.lease_token, progress=progress, activity=activity or None
         )
+        for name, value in details.items():
+            # What fits report beside these is for logs.
+            if (field := TrainingProgress.DESCRIPTOR.fields_by_name.get(name)) is not None:
+                is_float = field.type == field.TYPE_DOUBLE
+                setattr(request.training, name, value if is_float else round(value))
         with _our_errors():
             return bool(self._stub.HeartbeatJob(request).stop_requested)
 
@@ -105,8 +113,3 @@ def _our_errors() -> Iterator[None]:
         yield
     except grpc.RpcError as error:
         raise from_rpc_error(error) from error
-
-
-def is_retryable(error: TailorbirdError) -> bool:
-    """Return whether what failed may succeed later: after an outage, a rush, a renewal of tokens or a fault."""
-    return isinstance(error, Throttled | StorageFull) or error.code in ("UNAVAILABLE", "UNAUTHENTICATED", "INTERNAL")

@@ -81,7 +81,7 @@ HEARTBEAT_COLUMNS: Final[Mapping[type[SQLModel], frozenset[str]]] = {
     Dataset: frozenset({"rows_streamed_at", "features_due_at"}),
     DatasetGroup: frozenset({"maintenance_due_at", "storage_usage"}),
     EventsService: frozenset({"last_seen_at"}),
-    Job: frozenset({"lease_expires_at", "progress", "activity"}),
+    Job: frozenset({"lease_expires_at", "progress", "activity", "training"}),
     JobAttempt: frozenset({"last_sign_at"}),
     RuntimeWorker: frozenset({"last_seen_at"}),
     Schedule: frozenset({"last_run_at", "next_run_at", "postponed_by"}),

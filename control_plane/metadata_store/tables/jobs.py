@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Column, ForeignKey, Index, String
 from sqlmodel import Field, SQLModel
 
-from control_plane.metadata_store.tables.base import json_column, moment_column, text_column
+from control_plane.metadata_store.tables.base import json_column, message_column, moment_column, text_column
+from protos.tailorbird.control.v1.training_progress_pb2 import TrainingProgress
 
 __all__ = ["Job", "JobAttempt"]
 
@@ -26,8 +27,10 @@ class Job(SQLModel, table=True):
         available_at: The job is not leased before.
         leased_at: Beginning of the attempt that runs or ran last.
         lease_expires_at: When the lease of the running attempt expires; None when none runs.
+        training: How far the epochs of a training are, as the last heartbeat said.
     """
 
+    model_config = {"arbitrary_types_allowed": True}
     __tablename__ = "job"
     # Finds the last turn of each dataset group.
     __table_args__ = (Index("ix_job_turn", "dataset_group_arn", "kind", "leased_at"),)
@@ -45,6 +48,7 @@ class Job(SQLModel, table=True):
     lease_expires_at: datetime | None = moment_column(nullable=True)
     progress: float = 0.0
     activity: str | None = text_column(nullable=True)
+    training: TrainingProgress | None = message_column(TrainingProgress)
     stop_requested: bool = False
     created_at: datetime = moment_column()
     finished_at: datetime | None = moment_column(nullable=True, index=True)

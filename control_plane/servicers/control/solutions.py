@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from control_plane.domain.fields import required
+from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Solution, SolutionVersion
 from control_plane.servicers.control.messages import enum_text, enum_value, status, timestamp
 from control_plane.servicers.control.methods import Context, Methods, optional, page_request, tags_of
 from protos.tailorbird.control.v1 import common_pb2, solution_config_pb2, solution_pb2, solution_version_pb2
+from protos.tailorbird.control.v1.training_progress_pb2 import TrainingProgress
 
 __all__ = ["SolutionMethods", "SolutionVersionMethods"]
 
@@ -105,7 +107,12 @@ class SolutionVersionMethods(Methods):
     ) -> solution_version_pb2.DescribeSolutionVersionResponse:
         """Describe a solution version."""
         arn = required("solutionVersionArn", request.solution_version_arn)
-        version = self._view(request, lambda unit: self._resources.versions.describe(unit, arn))
+
+        def read(unit: Unit) -> tuple[SolutionVersion, TrainingProgress | None]:
+            version = self._resources.versions.describe(unit, arn)
+            return version, self._resources.versions.progress(unit, version)
+
+        version, progress = self._view(request, read)
         return solution_version_pb2.DescribeSolutionVersionResponse(
             solution_version=solution_version_pb2.SolutionVersion(
                 name=version.name,
@@ -126,6 +133,7 @@ class SolutionVersionMethods(Methods):
                 creation_date_time=timestamp(version.creation_date_time),
                 last_updated_date_time=timestamp(version.last_updated_date_time),
                 training_type=enum_value(_TRAINING_TYPE, version.training_type),
+                training_progress=progress,
             )
         )
 

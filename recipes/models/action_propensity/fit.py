@@ -19,9 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import InvalidInput
-from recipes.data.counts import count_successors
+from recipes.data.counts import cooccurrence_directions
 from recipes.data.histories import FloatArray
-from recipes.data.sparse import leading_eigenvectors
 from recipes.data.training_data import TrainingData
 from recipes.models.action_propensity.config import ActionPropensityConfig
 from recipes.models.action_propensity.data import ActionData, trainable_actions
@@ -137,10 +136,11 @@ def _item_vectors(data: TrainingData, *, seed: int) -> FloatArray:
     """Place items by what is used near them: float32 [n_items, 16], of length 1 or 0."""
     if not len(data.interactions):
         return np.zeros((data.n_items, _WIDTH), np.float32)
-    cooccurrence = count_successors(data.histories(), n_items=data.n_items, window=_WINDOW).with_transpose(1.0)
     uses = np.bincount(data.interactions.item, minlength=data.n_items)
     scale = (1.0 / np.sqrt(np.maximum(uses, 1))).astype(np.float32)
-    directions = leading_eigenvectors(cooccurrence.scaled(scale), count=_WIDTH, seed=seed)
+    directions = cooccurrence_directions(
+        data.histories(), n_items=data.n_items, window=_WINDOW, scale=scale, count=_WIDTH, seed=seed
+    )
     vectors = np.zeros((data.n_items, _WIDTH), np.float32)
     vectors[:, : directions.shape[1]] = directions
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)

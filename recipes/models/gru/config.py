@@ -22,6 +22,11 @@ class GRUConfig(SequenceConfig):
     min_user_history_length_percentile: float = hyperparameter(GRU_FEATURES["min_user_history_length_percentile"])
     max_user_history_length_percentile: float = hyperparameter(GRU_FEATURES["max_user_history_length_percentile"])
 
+    @property
+    def width(self) -> int:
+        """Width d of embeddings and states."""
+        return self.hidden_dimension
+
 
 class LargeGRUConfig(GRUConfig):
     """The hyperparameters of `GRUConfig`, with a wider network by default."""

@@ -20,7 +20,7 @@ from recipes.data.training_data import TrainingData
 from recipes.models.gru.config import GRUColdstartConfig, GRUConfig
 from recipes.models.gru.network import GRU
 from recipes.models.lsa.decomposition import learn_vectors
-from recipes.ports import FitProgress, LearntContent, ignore_progress
+from recipes.ports import Checkpoints, FitProgress, LearntContent, ignore_progress
 from recipes.training.sequence_model import SequenceModel, SequenceState, extend_sequence_model, fit_sequence_model
 
 __all__ = ["GRUFitter", "cold_items", "make_coldstart_fitter", "make_metadata_fitter", "make_text_fitter"]
@@ -63,6 +63,10 @@ class GRUFitter:
         self._cold_items = cold_items
         self._state: SequenceState | None = None
         self._content: LearntContent | None = None
+
+    def keep_checkpoints(self, checkpoints: Checkpoints) -> None:
+        """Keep the state of the fit between its epochs there, and begin from what is there."""
+        self._model = replace(self._model, checkpoints=checkpoints)
 
     def fit(self, data: TrainingData) -> SequenceScorer:
         """Learn from users whose histories are neither too short nor too long.

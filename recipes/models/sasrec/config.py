@@ -24,6 +24,11 @@ class SASRecConfig(SequenceConfig):
     layers: int = hyperparameter(SASREC["layers"])
     heads: int = hyperparameter(SASREC["heads"])
 
+    @property
+    def width(self) -> int:
+        """Width d of embeddings and states."""
+        return self.embedding_size
+
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
         if self.embedding_size % self.heads:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from recipes.data.training_data import TrainingData
 from recipes.models.lsa.decomposition import learn_vectors
 from recipes.models.sasrec.config import SASRecConfig
 from recipes.models.sasrec.network import SASRec
-from recipes.ports import FitProgress, LearntContent, ignore_progress
+from recipes.ports import Checkpoints, FitProgress, LearntContent, ignore_progress
 from recipes.training.sequence_model import SequenceModel, SequenceState, extend_sequence_model, fit_sequence_model
 
 __all__ = ["SASRecFitter"]
@@ -35,6 +36,10 @@ class SASRecFitter:
         self._progress = progress
         self._state: SequenceState | None = None
         self._content: LearntContent | None = None
+
+    def keep_checkpoints(self, checkpoints: Checkpoints) -> None:
+        """Keep the state of the fit between its epochs there, and begin from what is there."""
+        self._model = replace(self._model, checkpoints=checkpoints)
 
     def fit(self, data: TrainingData) -> SequenceScorer:
         """Learn from the data; the last items of the validation users are used to decide when to stop.

@@ -255,6 +255,14 @@ DATA = {
         None,
         ("--users", "300", "--items", "50", "--segments", "20", "--processes", "1"),
     ),
+    "benchmarks.training_cost": (
+        None,
+        (
+            *("--sizes", "6000", "--users", "60", "--interactions", "600", "--tested", "20", "--index"),
+            *("--set", "epochs=1", "embedding_size=8", "layers=1", "max_length=4", "sampled_items=8"),
+        ),
+    ),
+    "benchmarks.training_load": (None, ("--rows", "2000")),
 }
 COMMANDS = SERVING | SCALE | COMPARED | LOAD | FAULTS | QUALITY | DATA
 

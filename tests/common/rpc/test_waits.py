@@ -99,6 +99,14 @@ def test_calls_in_progress_have_been_handed_over(queue):
     assert queue.times.seconds == pytest.approx(1.4)
 
 
+def test_servers_are_looked_at_more_often_while_calls_wait_long(queue):
+    queue.hand_over(130)
+    assert queue.times.pause_seconds() == 0.1
+
+    queue.hand_over(51)
+    assert queue.times.pause_seconds() == 0.5
+
+
 def test_calls_are_refused_until_the_wait_is_half_the_limit():
     overloaded = Waited()  # a hundred calls a second come, and fifty are answered
     refused = []

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf import json_format
 
 from common.errors import InvalidInput, LimitExceeded, ResourceInUse, ResourceNotFound
+from control_plane.domain.jobs import JobKind
 from control_plane.domain.quotas import Quotas
+from control_plane.jobs.payloads import read_payload
 from protos.tailorbird.control.v1 import batch_inference_job_pb2 as inference
 from protos.tailorbird.control.v1 import batch_segment_job_pb2 as segment
 from protos.tailorbird.control.v1.common_pb2 import S3DataConfig
+from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
+from protos.tailorbird.internal.v1.jobs_pb2 import BatchInferencePayload
 from recipes.catalog import RECIPES
 from tests.control_plane.world import ACCOUNT, EVERYTHING, avro, column, make_world
 
@@ -43,6 +48,27 @@ def version_of(world, recipe):
     version = world.version(world.solution(world.imported_group(), RECIPE + recipe))
     world.finish_next({"metrics": {}})
     return version
+
+
+def test_a_trainer_is_told_which_events_count_as_runtimes_are(world):
+    events = {"event_parameters_list": [{"event_type": "WATCH"}, {"event_type": "BUY"}]}
+    solution = world.solution(
+        world.imported_group(),
+        RECIPE + "aws-user-personalization-v2",
+        solution_config=json_format.ParseDict({"events_config": events}, SolutionConfig()),
+    )
+    version = world.version(solution)
+    world.finish_next({"metrics": {}})
+
+    world.resources.batch_inference.create(inference_request(version))
+
+    lease = world.lease("trainer-1", JobKind.BATCH_INFERENCE)
+    payload = read_payload(lease.job, BatchInferencePayload)
+    assert payload.artifact_location == world.resources.versions.describe(version).artifact_location
+    assert [rule.event_type for rule in payload.event_rules] == ["WATCH", "BUY"]
+    assert not any(rule.HasField("least_value") for rule in payload.event_rules)
+    assert not payload.HasField("event_type")
+    assert [table.dataset_type for table in payload.tables] == ["INTERACTIONS"]
 
 
 def test_a_job_waits_as_it_was_asked_for_and_is_listed_by_its_version(world):

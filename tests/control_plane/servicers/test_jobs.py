@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 from common import errors
@@ -13,9 +14,15 @@ from protos.tailorbird.control.v1 import (
     solution_pb2,
     solution_version_pb2,
 )
+from protos.tailorbird.control.v1.training_progress_pb2 import TrainingProgress
 from protos.tailorbird.internal.v1 import jobs_pb2, serving_pb2
 from tests.control_plane.wire import import_into, make_dataset, make_group, refused, take_job, unique_name
 from tests.control_plane.world import ACCOUNT, POPULARITY
+
+
+def described(stubs, version):
+    request = solution_version_pb2.DescribeSolutionVersionRequest(solution_version_arn=version)
+    return stubs.control.DescribeSolutionVersion(request).solution_version
 
 
 def test_stop_request_reaches_the_trainer_and_its_answer_the_version(grpc_stub):
@@ -27,6 +34,8 @@ def test_stop_request_reaches_the_trainer_and_its_answer_the_version(grpc_stub):
     version = grpc_stub.control.CreateSolutionVersion(
         solution_version_pb2.CreateSolutionVersionRequest(solution_arn=solution)
     ).solution_version_arn
+    pending = described(grpc_stub, version).training_progress
+    assert (pending.activity, pending.fraction, pending.HasField("epoch")) == ("waiting for a trainer", 0.0, False)
     job = take_job(grpc_stub, version)
     assert job.solution_version_training.recipe == "aws-popularity-count"
 
@@ -34,13 +43,21 @@ def test_stop_request_reaches_the_trainer_and_its_answer_the_version(grpc_stub):
         solution_version_pb2.StopSolutionVersionCreationRequest(solution_version_arn=version)
     )
     lease = {"job_id": job.job_id, "lease_token": job.lease_token}
+    said = TrainingProgress(epoch=3, epochs=100, step=7, steps=90, training_loss=2.5, seconds_left=60.0)
+    said.validation_ndcg_at_10 = math.nan
+    grpc_stub.jobs.HeartbeatJob(
+        jobs_pb2.HeartbeatJobRequest(**lease, progress=0.5, activity="epoch 3 of at most 100", training=said)
+    )
+    assert described(grpc_stub, version).training_progress == TrainingProgress(
+        fraction=0.5, activity="epoch 3 of at most 100", attempt=1,
+        epoch=3, epochs=100, step=7, steps=90, training_loss=2.5, seconds_left=60.0,
+    )  # fmt: skip
     assert grpc_stub.jobs.HeartbeatJob(jobs_pb2.HeartbeatJobRequest(**lease, progress=0.5)).stop_requested
     grpc_stub.jobs.CompleteJob(jobs_pb2.CompleteJobRequest(**lease, stopped=jobs_pb2.StoppedResult()))
 
-    shown = grpc_stub.control.DescribeSolutionVersion(
-        solution_version_pb2.DescribeSolutionVersionRequest(solution_version_arn=version)
-    ).solution_version
+    shown = described(grpc_stub, version)
     assert shown.status == common_pb2.RESOURCE_STATUS_CREATE_STOPPED
+    assert not shown.HasField("training_progress")
 
 
 def test_failure_reason_of_the_trainer_is_shown_to_the_owner(grpc_stub):

@@ -139,27 +139,38 @@ def test_more_than_an_index_is_good_for_is_found_exactly(hasty_indexes, kind, li
     few_share=st.sampled_from([0.0, 0.125, 1.0]),
     excluded=st.sampled_from([0, 200, N_ITEMS]),
     kind=st.sampled_from(KINDS),
+    is_searched=st.booleans(),
+    removed=st.sampled_from([0, 3, 400]),
 )
-def test_filters_are_exact_at_any_selectivity(indexes, passing, limit, seed, few, few_share, excluded, kind):
+def test_filters_are_exact_at_any_selectivity(
+    indexes, passing, limit, seed, few, few_share, excluded, kind, is_searched, removed
+):
     random = np.random.default_rng(seed)
     allowed = np.zeros(N_ITEMS, bool)
     allowed[random.choice(N_ITEMS, passing, replace=False)] = True
     touched = random.choice(N_ITEMS, 40, replace=False).astype(np.int32)
     state = UserState(embedding(seed), ScoreDelta(touched, random.normal(0.0, 5.0, 40).astype(np.float32)))
 
+    scan = indexes[kind][1]
+    bitmap = Bitmap(allowed.copy(), scan.narrowed(allowed) if is_searched and scan is not None else None)
+    used = np.sort(random.choice(N_ITEMS, removed, replace=False)).astype(np.int32)
+    allowed[used] = False
+
     run = find(
         state,
         index=indexes[kind],
-        candidates=Bitmap(allowed),
+        candidates=bitmap.without(used),
         limit=limit,
         filtered=True,
         few=few,
         few_share=few_share,
+        few_searched=few // 20,
         excluded=excluded,
     )
 
     items, scores = brute_force(state, allowed, limit)
-    assert len(run.items) == min(limit, passing)
+    assert len(run.items) == min(limit, np.count_nonzero(allowed))
+    assert run.exact
     np.testing.assert_allclose(run.top_scores, scores, rtol=1e-4, atol=1e-4)
     assert set(run.items.tolist()) == set(items)
     assert len(run.shares) == len(items)

@@ -5,12 +5,16 @@ import pytest
 
 from common.errors import CorruptArtifact
 from recipes.components.sequential_rules import (
+    _BACKWARD,
+    _FOLLOWER_POWERS,
     PLACES,
     RuleShape,
     SequentialRules,
     SequentialRulesBaseline,
+    _ranks_by_rules,
     learn_shape,
 )
+from recipes.data.counts import StepsOfItems
 from recipes.data.histories import Histories, History
 from recipes.data.sparse import SparseRows
 from recipes.evaluation.rank_metrics import hit_rate
@@ -55,20 +59,6 @@ def test_a_rule_is_a_count_with_both_popularities_divided_out():
 def test_farther_followers_count_less_and_none_beyond_the_window():
     rules = rules_of(list(range(12)), n_items=12)
     assert strengths(rules, 0) == pytest.approx({item: 1 / item for item in range(1, 11)})
-
-
-@pytest.mark.parametrize("backward", [0.0, 0.25])
-def test_rules_are_the_same_in_however_many_blocks_pairs_are_counted(backward):
-    histories = noise().histories()
-    weights = np.random.default_rng(3).random(len(histories.items)).astype(np.float32)
-    options = {"n_items": NOISE_ITEMS, "shape": RuleShape(backward), "kept": 9, "weights": weights}
-    at_once, *others = (
-        SequentialRules.count(histories, **options, pairs_at_once=count).rules for count in (1 << 24, 5_000, 1)
-    )
-    for other in others:
-        assert other.offsets.tolist() == at_once.offsets.tolist()
-        assert other.columns.tolist() == at_once.columns.tolist()
-        assert other.values.tobytes() == at_once.values.tobytes()
 
 
 def test_only_the_strongest_followers_of_an_item_are_kept():
@@ -169,6 +159,36 @@ def test_followers_are_as_popular_as_what_comes_next(target, power):
     learnt = gather([[0, 1], [0, 2], [0, 2], [2], [2], [2], [2]])
     shown, targets = gather([[0]] * 5), np.full(5, target, np.int32)
     assert learn_shape(learnt, shown=shown, targets=targets, n_items=3).follower_power == power
+
+
+def ranks_one_by_one(learnt, shown, targets, shape, weights):
+    """Rank targets by rules that are counted whole, as they would be served."""
+    rules = SequentialRules.count(learnt, n_items=NOISE_ITEMS, shape=shape, kept=NOISE_ITEMS, weights=weights)
+    ranks = []
+    for row, target in enumerate(targets):
+        history = shown.of(row)
+        items, sums = rules.strengths(history, weights=(1.0 / np.arange(1, PLACES + 1)).astype(np.float32))
+        of_target = sums[items == target]
+        ranks.append(int((sums[~np.isin(items, history.items)] >= of_target[0]).sum()) if len(of_target) else None)
+    return ranks
+
+
+def test_shapes_are_compared_by_the_ranks_that_their_rules_would_give():
+    learnt = noise().histories()
+    weights = np.random.default_rng(3).random(len(learnt.items)).astype(np.float32)
+    rows = np.arange(0, len(learnt), 9)
+    shown = learnt.before(rows, learnt.lengths()[rows] - 1)
+    targets = learnt.items[learnt.offsets[rows + 1] - 1]
+    steps = StepsOfItems.of(learnt, n_items=NOISE_ITEMS, window=10)
+    popularity = np.maximum(np.bincount(learnt.items, weights=weights, minlength=NOISE_ITEMS), 1).astype(np.float32)
+
+    ranks = _ranks_by_rules(steps, shown, targets, weights=weights, popularity=popularity)
+
+    never = np.iinfo(np.int64).max
+    for first, backward in enumerate(_BACKWARD):
+        for second, power in enumerate(_FOLLOWER_POWERS):
+            alone = ranks_one_by_one(learnt, shown, targets, RuleShape(backward, power), weights)
+            assert [None if rank == never else rank for rank in ranks[first, second].tolist()] == alone
 
 
 def test_steps_back_to_used_items_say_nothing_about_rules():

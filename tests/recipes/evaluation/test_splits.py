@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from common.errors import InvalidInput
-from recipes.evaluation.splits import hold_out_last, hold_out_lowest, hold_out_users
+from recipes.data.training_data import Interactions, TrainingData
+from recipes.evaluation.splits import MAX_TEST_USERS, hold_out_last, hold_out_lowest, hold_out_users
 from tests.recipes.suite import make_data
 
 
@@ -41,6 +42,18 @@ def test_users_of_one_interaction_are_learnt_from_and_never_tested():
     assert len(split.users) == 4  # a tenth of all forty
     assert (split.users < 5).all()
     assert (split.training.interactions.item == 2).sum() == 35
+
+
+def test_of_very_many_users_a_bounded_number_is_tested():
+    users = np.repeat(np.arange(12 * MAX_TEST_USERS), 2)
+    data = TrainingData(
+        Interactions.sort(users, item=users % 7, timestamp=np.arange(len(users))),
+        n_users=12 * MAX_TEST_USERS,
+        n_items=7,
+    )
+    for split in (hold_out_users(data, seed=1), hold_out_lowest(data, keys=np.arange(data.n_users, dtype=np.uint64))):
+        assert len(split.users) == MAX_TEST_USERS
+        assert len(split.training.interactions) == 22 * MAX_TEST_USERS
 
 
 def test_the_same_seed_draws_the_same_users():

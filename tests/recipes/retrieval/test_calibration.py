@@ -12,8 +12,9 @@ from recipes.retrieval.scan import ScanIndex
 
 N_ITEMS, WIDTH = 1500, 12
 SCAN_FILES = {
-    "scan_block_lengths.npy", "scan_block_offsets.npy", "scan_centre.npy", "scan_codes.npy", "scan_errors.npy",
-    "scan_items.npy", "scan_mean.npy", "scan_offsets.npy", "scan_queries.npy", "scan_scales.npy",
+    "scan_block_offsets.npy", "scan_block_tails.npy", "scan_centre.npy", "scan_codes.npy", "scan_errors.npy",
+    "scan_greatest.npy", "scan_highs.npy", "scan_items.npy", "scan_lows.npy", "scan_mean.npy", "scan_offsets.npy",
+    "scan_queries.npy", "scan_scales.npy", "scan_tails.npy",
 }  # fmt: skip
 PLAN = Plan(
     scanned_from=100,
@@ -90,7 +91,7 @@ def test_scan_is_chosen_where_it_is_cheaper_and_kept_where_it_is_not(vectors, us
         assert [measured.recall_at_100 for measured in calibration.measurements] == [1.0, 1.0]
         assert [measured.proven for measured in calibration.measurements] == [1.0, 1.0]
         assert files(folder) == SCAN_FILES
-        ScanIndex.open(folder, n_items=N_ITEMS, width=WIDTH)
+        ScanIndex.open(folder, vectors)
 
 
 def test_first_lists_that_find_enough_are_chosen_where_they_are_clearly_cheaper(vectors, users, tmp_path):

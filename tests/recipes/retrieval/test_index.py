@@ -1,5 +1,7 @@
 """Indexes find the largest inner products, say truly when that is proven, and refuse files of another catalogue."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -91,7 +93,7 @@ def test_inner_products_do_not_depend_on_what_else_is_scored(vectors, queries):
 
 
 def test_scan_has_the_best_for_certain_and_little_else(vectors, queries, folder):
-    scan = ScanIndex.open(folder, n_items=N_ITEMS, width=WIDTH)
+    scan = ScanIndex.open(folder, vectors)
     for query in queries:
         nearest = scan.nearest(query, 25)
         candidates = set(nearest.items.tolist())
@@ -110,7 +112,7 @@ def test_scan_has_the_best_of_what_is_allowed_whoever_asks(vectors, folder, seed
     allowed = np.zeros(N_ITEMS, bool)
     allowed[random.choice(N_ITEMS, passing, replace=False)] = True
 
-    items = ScanIndex.open(folder, n_items=N_ITEMS, width=WIDTH).nearest(query, limit, allowed).items
+    items = ScanIndex.open(folder, vectors).nearest(query, limit, allowed).items
 
     assert best(vectors, query, limit, allowed) <= set(items.tolist())
     assert allowed[items].all()
@@ -125,11 +127,51 @@ def test_no_item_that_a_scan_leaves_out_is_beyond_its_bound(vectors, tmp_path, c
     asking = np.random.default_rng(5).standard_normal((50, WIDTH + 1), np.float32)
     asking[:, -1] = 1.0
     build_scan(biased, tmp_path, user_vectors=asking[20:])
-    scan = ScanIndex.open(tmp_path, n_items=N_ITEMS, width=WIDTH + 1)
+    scan = ScanIndex.open(tmp_path, biased)
     for query in asking[:20]:
         nearest, products = scan.nearest(query, limit), biased.astype(np.float64) @ query
         left_out = np.delete(products, nearest.items)
         assert left_out.max() <= nearest.bound <= np.sort(products)[-limit] + 0.1
+
+
+def test_scan_of_items_that_differ_in_few_directions_reads_little_of_each_and_is_exact(tmp_path):
+    random = np.random.default_rng(7)
+    mixed = np.linalg.qr(random.standard_normal((40, 40)))[0]
+    vectors = ((random.standard_normal((9_000, 40)) * 0.6 ** np.arange(40)) @ mixed).astype(np.float32)
+    asking = random.standard_normal((120, 40)).astype(np.float32)
+    build_scan(vectors, tmp_path, user_vectors=asking[20:])
+    scan = ScanIndex.open(tmp_path, vectors)
+    assert scan.parts.codes.shape[1] < 40
+    allowed = random.random(len(vectors)) < 0.3
+    for query in asking[:20]:
+        for limit, passing in itertools.product((1, 100, 600), (None, allowed)):
+            nearest = scan.nearest(query, limit, passing)
+            assert best(vectors, query, limit, passing) <= set(nearest.items.tolist())
+            assert len(nearest.items) < 2 * limit + 10
+
+
+@pytest.mark.parametrize("passing", [0, 1, 128, 1_000, N_ITEMS])
+def test_narrowed_scan_has_the_best_of_what_it_is_narrowed_to(vectors, queries, folder, passing):
+    allowed = np.zeros(N_ITEMS + 3, bool)
+    allowed[np.random.default_rng(8).choice(N_ITEMS, passing, replace=False)] = True
+    narrowed = ScanIndex.open(folder, vectors).narrowed(allowed)
+
+    assert narrowed.size == passing
+    of_model = allowed[:N_ITEMS]
+    for query in queries[:10]:
+        nearest, products = narrowed.nearest(query, 25), vectors.astype(np.float64) @ query
+        assert best(vectors, query, 25, of_model) <= set(nearest.items.tolist())
+        assert of_model[nearest.items].all()
+        left_out = of_model.copy()
+        left_out[nearest.items] = False
+        assert products[left_out].max(initial=-np.inf) <= nearest.bound
+
+
+def test_scan_finds_all_of_many_equal_items(tmp_path):
+    vectors = np.ones((3_000, 4), np.float32)
+    build_scan(vectors, tmp_path, user_vectors=np.ones((2, 4), np.float32))
+    items = ScanIndex.open(tmp_path, vectors).nearest(np.ones(4, np.float32), 10).items
+    assert sorted(items.tolist()) == list(range(3_000))
 
 
 @pytest.mark.parametrize("n_items", [1, 5, 128, 129])
@@ -137,7 +179,7 @@ def test_scan_of_few_items_and_of_nobody(tmp_path, n_items):
     vectors = np.random.default_rng(5).standard_normal((n_items, 3)).astype(np.float32)
     vectors[0] = 0.0
     build_scan(vectors, tmp_path, user_vectors=np.empty((0, 3), np.float32))
-    scan = ScanIndex.open(tmp_path, n_items=n_items, width=3)
+    scan = ScanIndex.open(tmp_path, vectors)
     for query in (np.array([1, 2, 3], np.float32), np.zeros(3, np.float32)):
         assert sorted(scan.nearest(query, 200).items.tolist()) == list(range(n_items))
     assert best(vectors, np.array([1, 2, 3], np.float32), 1) <= set(
@@ -162,7 +204,7 @@ def test_all_items_differ_whatever_is_asked_for(vectors, queries, folder):
     for index in (
         ListIndex.open(folder, vectors, probes=40),
         AnnoyIndex(folder, vectors, search_k=20_000),
-        ScanIndex.open(folder, n_items=N_ITEMS, width=WIDTH),
+        ScanIndex.open(folder, vectors),
     ):
         for limit in (1, 100, N_ITEMS, 2 * N_ITEMS):
             items = index.nearest(queries[0], limit).items
@@ -246,7 +288,7 @@ def test_small_catalogues_are_found_whole(n_items, tmp_path):
 
 def openers(folder, vectors):
     return {
-        "scan": lambda: ScanIndex.open(folder, n_items=len(vectors), width=vectors.shape[1]),
+        "scan": lambda: ScanIndex.open(folder, vectors),
         "lists": lambda: ListIndex.open(folder, vectors, probes=1),
         "annoy": lambda: AnnoyIndex(folder, vectors, search_k=100),
     }

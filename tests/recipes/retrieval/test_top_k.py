@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recipes.retrieval.top_k import best_shares, top_k
+from recipes.retrieval.top_k import best_shares, reached_by, rounded, top_k
 
 
 def sorted_best(scores, limit):
@@ -55,7 +55,8 @@ def test_shares_are_those_of_the_softmax_over_all_scores(size):
     places, best, shares, total = best_shares(scores, 25, size)
 
     assert places.tolist() == sorted_best(scores, 25).tolist()
-    assert best.tolist() == scores[sorted_best(scores, size)].tolist()
+    assert best[:25].tolist() == scores[places].tolist()
+    assert sorted(best, reverse=True) == scores[sorted_best(scores, size)].tolist()
     assert (places.dtype, best.dtype, shares.dtype) == (np.int32, np.float32, np.float32)
     assert shares == pytest.approx(softmax(scores)[places], rel=1e-6)
     assert total == pytest.approx(np.exp(scores.astype(np.float64) - scores.max()).sum())
@@ -69,10 +70,31 @@ def test_shares_are_over_so_many_of_the_best_however_many_are_wanted(limit):
     places, best, shares, total = best_shares(scores, limit, 100)
 
     assert places.tolist() == order[:limit].tolist()
-    assert best.tolist() == scores[order[: max(limit, 100)]].tolist()
+    assert best[:limit].tolist() == scores[order[:limit]].tolist()
+    assert sorted(best, reverse=True) == scores[order[: max(limit, 100)]].tolist()
     exponentials = np.exp(scores[order].astype(np.float64) - scores.max())
     assert total == pytest.approx(exponentials[:100].sum())
     assert shares == pytest.approx(exponentials[:limit] / exponentials[:100].sum(), rel=1e-6)
+
+
+@pytest.mark.parametrize("limit", [1, 25, 99])
+def test_of_equal_scores_those_that_come_first_are_the_best(limit):
+    scores = np.random.default_rng(limit).integers(0, 3, 2000).astype(np.float32)
+
+    places, best, _, _ = best_shares(scores, limit, 100)
+
+    assert places.tolist() == sorted_best(scores, limit).tolist()
+    assert sorted(best, reverse=True) == scores[sorted_best(scores, 100)].tolist()
+
+
+def test_shares_are_the_same_bits_in_whichever_order_the_scores_are_and_however_many_are_wanted():
+    scores = np.random.default_rng(6).standard_normal(300).astype(np.float32)
+    totals = {
+        best_shares(np.random.default_rng(seed).permutation(scores), limit, 100)[3]
+        for seed in range(20)
+        for limit in (1, 25, 100, 250)
+    }
+    assert len(totals) == 1
 
 
 def test_shares_of_scores_that_lie_far_apart():
@@ -87,3 +109,23 @@ def test_shares_of_scores_that_lie_far_apart():
 def test_nothing_has_no_shares(shared):
     places, best, shares, total = best_shares(np.empty(0, np.float32), 5, shared)
     assert (len(places), len(best), len(shares), total) == (0, 0, 0, 1.0)
+
+
+def test_numbers_are_rounded_as_numpy_rounds_them():
+    values = np.random.default_rng(3).random(5000).astype(np.float32) / 10
+    values[:3] = np.nan, 0.0, 1.0
+
+    decimals = rounded(values)
+
+    assert decimals.dtype == np.float64
+    assert np.array_equal(decimals, values.astype(np.float64).round(7), equal_nan=True)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.0, -1e-40, 1e30])
+def test_a_value_that_so_many_reach_is_that_of_sorting(scale):
+    values = (scale * np.random.default_rng(4).standard_normal(777)).astype(np.float32)
+    values[::9] = -np.inf
+    values[1::50] = values[1]
+
+    for count in (1, 2, 100, 690, 777):
+        assert reached_by(values, count) == np.sort(values)[::-1][count - 1]

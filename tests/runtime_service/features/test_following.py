@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -12,9 +13,10 @@ from common.positions import Epoch, Lineage, Position
 from common.testing import wait_until
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
 from protos.tailorbird.storage.v1.deletion_pb2 import DeletionEntry
+from runtime_service.serving.deployments import Deployment
 from tests.runtime_service.features.running import filter_arn, group_message, publish_rows
 from tests.runtime_service.servicers.wire import ids
-from tests.runtime_service.world import N_ITEMS, item
+from tests.runtime_service.world import N_ITEMS, assignment, item
 
 FILTERS = {
     "a": 'INCLUDE ItemID WHERE Items.T1 IN ("a")',
@@ -214,3 +216,28 @@ def test_log_that_is_replaced_takes_all_puts_with_it(runtime, group, served):
     last = runtime.put(group, "ITEMS", item(1), a("b"))
     assert last < offset
     wait_until(lambda: served.passing() == set())
+
+
+def test_what_filters_read_is_made_before_a_deployment_is_served(runtime, group):
+    runtime.assign(group_message(group, {"ITEMS": snapshot(runtime, group, "ITEMS", rows(1, 2))}, FILTERS))
+    made = replace(assignment("bound"), dataset_group_arn=group)
+    deployment = Deployment.make(made, runtime.model("personal", group), cache_users=10)
+
+    def table():
+        """Return what is there at once: making it would have to be waited for."""
+        with pytest.raises(StopIteration) as ended:
+            runtime.follower.filter_table(deployment, "ITEMS").send(None)
+        return ended.value.value
+
+    async def serve():
+        async with runtime.follower.bound(deployment):
+            before = table()
+            runtime.deployments.serve(deployment)
+        return before
+
+    before = runtime.server.loop.run(serve())
+    runtime.wait_for_puts(group, "ITEMS", runtime.put(group, "ITEMS", item(5), a()))
+
+    assert before.row(item(1)) is not None
+    answer = runtime.recommend("bound", user_id="u", num_results=N_ITEMS, filter_arn=filter_arn("a"))
+    assert set(ids(answer)) == {item(1), item(2), item(5)}

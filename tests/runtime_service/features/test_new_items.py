@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from common.avro import AvroSchema
 from common.features import Features, Put
@@ -88,10 +89,11 @@ def named(runtime, tmp_path_factory):
     imported = {"imported": {"T1": "even", "T2": None, "I": None, "F": None}}
     bulk = publish_rows(runtime.store, "imported", "ITEMS", imported, offset=offset, epoch=epoch)
     served["undescribed"] = runtime.serve("personal", group + "-2")
-    runtime.assign(
+    served["messages"] = [
         group_message(group, {"ITEMS": place}, FILTERS, schemas={"ITEMS": ITEMS}),
         group_message(group + "-2", {"ITEMS": bulk}),
-    )
+    ]
+    runtime.assign(*served["messages"])
     served["group"] = group
     return served
 
@@ -208,3 +210,47 @@ def test_an_imported_item_is_recommended_as_well(runtime, named):
         return ids(runtime.recommend(named["undescribed"], user_id=user(0), num_results=N_ITEMS + 1))
 
     wait_until(lambda: "imported" in listed())
+
+
+class Tripping:
+    """A scorer whose encoder of new items trips until it is mended."""
+
+    def __init__(self, scorer) -> None:
+        self._scorer = scorer
+        self.is_mended = False
+
+    def __getattr__(self, name):
+        return getattr(self._scorer, name)
+
+    def new_item_encoder(self):
+        if not self.is_mended:
+            raise RuntimeError("a bug")
+        return self._scorer.new_item_encoder()
+
+
+def test_a_model_whose_encoder_trips_keeps_no_other_group_waiting(runtime, named):
+    personal = runtime.models[PERSONAL]
+    tripping = Tripping(personal.scorer)
+    runtime.models["tripping"] = replace(personal, scorer=tripping)
+    groups = [f"arn:aws:personalize:us-east-1:000000000000:dataset-group/trips-{number}" for number in (1, 2)]
+    campaigns = [runtime.serve(name, group) for name, group in zip(("tripping", PERSONAL), groups, strict=True)]
+    schemas = {"ITEMS": ITEMS}
+    messages = [group_message(group, {"ITEMS": None}, FILTERS, schemas=schemas) for group in groups]
+    runtime.assign(*named["messages"], *messages)
+
+    def passing(campaign):
+        answer = runtime.recommend(campaign, user_id=user(0), num_results=N_ITEMS + 1, filter_arn=filter_arn("lower"))
+        return set(ids(answer))
+
+    with capture_logs() as logs:
+        for group in groups:
+            runtime.put(group, "ITEMS", "put-now", json.dumps({"t1": "lower", "about": WORDS["lower"]}))
+            runtime.put(group, "ITEMS", item(1), json.dumps({"t1": "lower"}))
+        wait_until(lambda: passing(campaigns[1]) == {"put-now", item(1)})
+        # What of the other one does not need the encoder is up to date as well.
+        wait_until(lambda: passing(campaigns[0]) == {item(1)})
+        tripping.is_mended = True
+        wait_until(lambda: passing(campaigns[0]) == {"put-now", item(1)})
+        wait_until(lambda: [entry["event"] for entry in logs] == ["features_not_updated", "features_updated"])
+    assert logs[0]["exc_info"].__notes__ == [f"dataset group {groups[0]}, ITEMS"]
+    runtime.assign(*named["messages"])

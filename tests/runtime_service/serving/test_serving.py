@@ -86,8 +86,8 @@ class TrippingFeatures:
             raise RuntimeError("a bug")
         self._features.assign(messages)
 
-    async def prepared(self, dataset_group_arn):
-        await self._features.prepared(dataset_group_arn)
+    def bound(self, deployment):
+        return self._features.bound(deployment)
 
 
 def test_assignments_that_a_worker_trips_over_are_tried_again(backends, watching, shelf, tmp_path, features):

@@ -24,7 +24,7 @@ from recipes.models.user_segments.score import load_attribute_segments, load_seg
 from recipes.spec import RecipeKind
 from tests.processes import descendants
 from tests.trainer.place import HEADERS, Place, walks
-from trainer.worker import NullJobContext
+from trainer.worker import NO_DETAILS, NullJobContext
 
 QUICK_HRNN = (
     '{"algorithmHyperParameters": {"hidden_dimension": "32", "epochs": "1"}, '
@@ -469,16 +469,34 @@ def children() -> list[psutil.Process]:
     return descendants("trainer.training.subprocess_main")
 
 
-def test_a_process_that_is_killed_becomes_a_reason_to_act_on(filled):
-    def kill():
-        (child,) = wait_until(children)
-        child.send_signal(signal.SIGKILL)
+class KillingContext(NullJobContext):
+    """Kills the training process in the epoch after one that has ended in it.
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    with pytest.raises(Unavailable, match="most likely because memory ran out; give the trainer more memory"):
-        train(filled, "aws-user-personalization-v2", solution_config=ENDLESS)
-    killer.join()
+    Attributes:
+        epochs: The epochs that were reported, in their order.
+    """
+
+    def __init__(self):
+        self.epochs = []
+
+    def report(self, *, fraction, activity, details=NO_DETAILS):
+        if "epoch" not in details or details["epoch"] in self.epochs:
+            return
+        self.epochs.append(details["epoch"])
+        if len(self.epochs) == 2:
+            (child,) = children()
+            child.send_signal(signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_becomes_a_reason_to_act_on_and_the_next_attempt_goes_on_from_its_last_epoch(filled):
+    first, second = KillingContext(), KillingContext()
+    for context in (first, second):
+        with pytest.raises(Unavailable, match="most likely because memory ran out; give the trainer more memory"):
+            train(filled, "aws-user-personalization-v2", solution_config=ENDLESS, context=context)
+
+    assert first.epochs[0] == 1
+    # Epochs of so few data end faster than they are killed; at most the one that ran is lost.
+    assert second.epochs[0] >= first.epochs[1] >= 2
     assert list((filled.root / "work").iterdir()) == []
 
 

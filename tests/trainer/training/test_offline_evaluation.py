@@ -14,7 +14,7 @@ from protos.tailorbird.storage.v1 import evaluation_pb2
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from tests.trainer.place import walks
 from tests.trainer.training.test_handler import KEYS, train
-from trainer.worker import NullJobContext
+from trainer.worker import NO_DETAILS, NullJobContext
 
 PRIMARY_METRIC = "standard_normalized_discounted_cumulative_gain_at_25"
 OWN = {
@@ -85,7 +85,7 @@ class Overtaken(NullJobContext):
     def __init__(self, place):
         self._place = place
 
-    def report(self, *, fraction, activity):
+    def report(self, *, fraction, activity, details=NO_DETAILS):
         if activity == "publishing":
             (self._place.root / "other").mkdir()
             (self._place.root / "other" / "item_vectors.npy").write_bytes(b"1")

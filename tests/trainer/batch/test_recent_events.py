@@ -1,0 +1,96 @@
+"""What users did since a training, from the table: whose each event is, which of them count, and in what order."""
+
+from __future__ import annotations
+
+import math
+
+import polars as pl
+import pytest
+
+from common import columns
+from common.positions import Position
+from common.tables import Table
+from tests.control_plane.world import avro, column
+from tests.runtime_service.world import local_store
+from tests.trainer.batch.running import Sent, append_events
+from trainer.batch.recent_events import TableHistory, read_recent_events
+
+SCHEMA = avro(
+    "Interactions", column("USER_ID"), column("ITEM_ID"), column("TIMESTAMP", "long"), column("EVENT_TYPE"),
+    column("EVENT_VALUE", ["null", "float"]),
+)  # fmt: skip
+LOCATION = "datasets/group/interactions"
+WATERMARK = Position(7, 10)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return local_store(tmp_path)
+
+
+def write(store, *events):
+    """Append events: offset, user, session, item."""
+    sent = [Sent(offset, who, session, what, "watch", 100, f"e-{offset}") for offset, who, session, what in events]
+    append_events(Table(store, LOCATION), SCHEMA, sent)
+
+
+def read(store, *user_ids, most=200):
+    recent = read_recent_events(store, LOCATION, watermark=WATERMARK, most=most).of_users(user_ids)
+    return {name: [(event[0], event[3]) for event in events] for name, events in recent.items()}
+
+
+def test_events_up_to_the_watermark_are_in_the_model_already(store):
+    write(store, (9, "u", "", "before"), (10, "u", "", "last"), (11, "u", "", "first"), (12, "u", "", "second"))
+
+    assert read(store, "u", "nobody") == {"u": [(11, "first"), (12, "second")]}
+
+
+def test_a_session_comes_to_its_user_when_the_user_is_known_however_old_it_is(store):
+    write(
+        store,
+        (3, "", "old", "long ago"), (5, "", "tied", "seen"), (6, "w", "tied", "log-in"),
+        (11, "u", "old", "log-in"), (12, "", "new", "look"), (13, "u", "new", "buy"), (14, "w", "tied", "again"),
+        (15, "", "guest", "look"),
+    )  # fmt: skip
+
+    # What comes later counts from the event on that named the user; what came before the training has counted.
+    assert read(store, "u", "w", "guest", "new") == {
+        "u": [(11, "long ago"), (11, "log-in"), (13, "look"), (13, "buy")],
+        "w": [(14, "again")],
+        "guest": [(15, "look")],
+    }
+
+
+def test_as_many_of_the_newest_are_read_as_runtimes_keep(store):
+    write(store, *((number, "u", "", f"i{number}") for number in range(11, 21)))
+
+    assert read(store, "u", most=3) == {"u": [(18, "i18"), (19, "i19"), (20, "i20")]}
+
+
+def test_imported_rows_are_no_events(store):
+    write(store, (11, "u", "", "sent"))
+    rows = {"USER_ID": ["u"], "ITEM_ID": ["imported"], "TIMESTAMP": [1], "EVENT_TYPE": ["watch"]}
+    Table(store, LOCATION).append(
+        pl.DataFrame(rows).with_columns(
+            pl.lit(columns.SOURCE_BULK).alias(columns.SOURCE), pl.lit(99, pl.Int64).alias(columns.LOG_OFFSET)
+        )
+    )
+
+    assert read(store, "u") == {"u": [(11, "sent")]}
+
+
+def test_a_group_without_events_has_none(store):
+    assert read(store, "u") == {}
+
+
+def test_events_have_what_the_log_had_but_for_parts_of_seconds(store):
+    write(store, (11, "u", "", "sent"))
+
+    (sent,) = read_recent_events(store, LOCATION, watermark=WATERMARK, most=5).of_users(["u"]).values()
+
+    history = TableHistory.of(sent, WATERMARK)
+    (event,) = history.events()
+    assert (event.offset, event.millis, event.event_type, event.item_id) == (11, 100_000, "watch", "sent")
+    assert math.isnan(event.value)
+    assert (history.last_offset, history.size, history.lineage.shared(WATERMARK)) == (11, 1, 10)
+    assert history.up_to(Position(7, 10)) is None

@@ -1,0 +1,110 @@
+"""The checkpoints of a training process in the shared store; what becomes of them: `trainer.training.job_checkpoints`.
+
+A checkpoint is a file of NumPy's `npz` format, stored uncompressed, in which every array has a CRC-32. It is written
+aside and put in place whole.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import ResourceNotFound, TailorbirdError
+from common.logs import get_logger
+from common.private_files import private_file
+from common.storage import Store
+from recipes.ports import Checkpoint
+from trainer.training.spec import CheckpointPlan
+
+__all__ = ["SNAPSHOT", "StoredCheckpoints"]
+
+#: What the checkpoints of a folder are of: a `KeptSnapshot`.
+SNAPSHOT: Final = "snapshot.json"
+_FACTS: Final = "facts"
+#: Pause after a checkpoint, in times that it took to write: so they cost a twentieth of the time at most.
+_PAUSE: Final = 20.0
+_log = get_logger(__name__)
+
+
+class StoredCheckpoints:
+    """Keeps the checkpoints of one training process; a `recipes.ports.Checkpoints`.
+
+    Args:
+        store: The shared store.
+        plan: Where, and how often.
+        folder: For the file that is being written.
+        clock: Seconds of a clock that never goes back.
+    """
+
+    def __init__(
+        self, store: Store, plan: CheckpointPlan, folder: Path, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store = store
+        self._plan = plan
+        self._folder = folder
+        self._clock = clock
+        self._due_at = clock() + plan.every_seconds
+
+    def is_due(self) -> bool:
+        """Return whether the last checkpoint, or the beginning, is long enough ago."""
+        return self._clock() >= self._due_at
+
+    def save(self, key: str, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint in place of the one before of the same key."""
+        began = self._clock()
+        file = private_file(self._folder / "checkpoint.npz")
+        try:
+            facts = np.frombuffer(json.dumps(dict(checkpoint.facts), default=float).encode(), np.uint8)
+            arrays: dict[str, Any] = {_FACTS: facts, **checkpoint.arrays}
+            np.savez(file, allow_pickle=False, **arrays)
+            size = file.stat().st_size
+            # Before the checkpoint: whoever finds one finds what it is of.
+            self._store.put(f"{self._plan.location}/{SNAPSHOT}", self._plan.snapshot.model_dump_json().encode())
+            self._store.put(f"{self._plan.location}/{key}.npz", file)
+        except (OSError, TailorbirdError) as error:
+            # A fit that is complete is worth more than one that could go on.
+            _log.warning("checkpoint_not_written", key=key, cause=str(error))
+        else:
+            seconds = round(self._clock() - began, 3)
+            _log.info("checkpoint_written", key=key, bytes=size, seconds=seconds)
+        finally:
+            file.unlink(missing_ok=True)
+        now = self._clock()
+        self._due_at = now + max(self._plan.every_seconds, _PAUSE * (now - began))
+
+    def load(self, key: str) -> Checkpoint | None:
+        """Return the checkpoint of a key; None where there is none, or a damaged one.
+
+        Raises:
+            Unavailable: The store cannot be reached.
+        """
+        file = private_file(self._folder / "kept-checkpoint.npz")
+        try:
+            self._store.download(f"{self._plan.location}/{key}.npz", file)
+            checkpoint = _read(file)
+        except ResourceNotFound:
+            return None
+        except (zipfile.BadZipFile, ValueError, TypeError, KeyError, EOFError, NotImplementedError) as error:
+            _log.warning("checkpoint_damaged", key=key, cause=f"{type(error).__name__}: {error}")
+            return None
+        finally:
+            file.unlink(missing_ok=True)
+        _log.info("checkpoint_read", key=key)
+        return checkpoint
+
+
+def _read(file: Path) -> Checkpoint:
+    """Read a file, every byte of which is checked."""
+    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as opened:
+        arrays: dict[str, NDArray[Any]] = {name: opened[name] for name in opened.files}
+    facts = json.loads(arrays.pop(_FACTS).tobytes())
+    if not isinstance(facts, dict):
+        raise TypeError(f"`facts`: got {type(facts).__name__}, want an object")
+    return Checkpoint(arrays, facts)
