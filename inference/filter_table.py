@@ -187,9 +187,15 @@ class FilterTable:
     def keep_part(self, filter_arn: str, part: StaticPart) -> StaticPart:
         """Keep what was worked out, in the place of what was used longest ago."""
         self._static[_key(filter_arn, part.definition, part.sent)] = part
-        if len(self._static) > max(_LEAST_KEPT, min(_KEPT, _KEPT_BYTES // max(1, self.n_items))):
-            self._static.popitem(last=False)
+        taken = sum(self._size(one) for one in self._static.values())
+        while len(self._static) > _KEPT or (taken > _KEPT_BYTES and len(self._static) > _LEAST_KEPT):
+            taken -= self._size(self._static.popitem(last=False)[1])
         return part
+
+    def _size(self, part: StaticPart) -> int:
+        """Return about how many bytes are kept of a filter."""
+        scan = part.candidates.scan
+        return self.n_items + (0 if scan is None else scan.size * scan.bytes_per_item)
 
     def recent_parts(self) -> list[tuple[str, StaticPart]]:
         """Return the filters that were used last, with their ARNs, for another table of the same model."""

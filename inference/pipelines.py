@@ -25,7 +25,7 @@ from inference.user_state import StateCounts, UserStates
 from recipes.components.exploration import ExplorationSettings, Explorer, make_explorer
 from recipes.spec import RecipeKind
 
-__all__ = ["PIPELINES", "AnswerCounts", "Pipeline"]
+__all__ = ["PIPELINES", "AnswerCounts", "Pipeline", "relates_items"]
 
 
 def start_from_user(run: PipelineRun) -> None:
@@ -63,6 +63,11 @@ PIPELINES: Final[Mapping[RecipeKind, Sequence[Stage]]] = {
     RecipeKind.PERSONALIZED_RANKING: (start_from_user, *_FIND, describe),
     RecipeKind.PERSONALIZED_ACTIONS: (start_from_user, score_actions, describe_actions),
 }
+
+
+def relates_items(kind: RecipeKind) -> bool:
+    """Return whether recipes of a kind answer for an item."""
+    return start_from_item in PIPELINES[kind]
 
 
 @dataclass(slots=True)
@@ -141,7 +146,7 @@ class Pipeline:
             explorer,
             random(),
             needs_user=model.recipe.kind.is_personalized,
-            needs_item=start_from_item in stages,
+            needs_item=relates_items(model.recipe.kind),
             needs_list=model.recipe.kind is RecipeKind.PERSONALIZED_RANKING,
         )
 

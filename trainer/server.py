@@ -98,6 +98,7 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
         recall_floor=settings.recall_floor,
         index_trees=settings.index_trees,
         checkpoint_seconds=settings.checkpoint_seconds,
+        ray_address=settings.ray_address if settings.compute == "ray" else None,
     )
     trainings = TrainingJobHandler(
         store,

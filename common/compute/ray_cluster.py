@@ -36,17 +36,17 @@ class RayCompute:
 
     Args:
         address: `HOST:PORT` of the cluster's head.
-        processors: That each part takes of a machine, as Ray counts them.
+        most_parts: How many parts are done at a time at most, however many places there are; None for any number.
 
     Raises:
         InvalidInput: Ray is not installed.
     """
 
-    def __init__(self, address: str, *, processors: float = 1.0) -> None:
+    def __init__(self, address: str, *, most_parts: int | None = None) -> None:
         if find_spec("ray") is None:
             raise InvalidInput("`compute`: got ray, which is not installed here; install tailorbird[ray]")
         self._address = address
-        self._processors = processors
+        self._most_parts = most_parts
 
     def run(
         self, task: Callable[[Part], Result], parts: Sequence[Part], *, check: Callable[[], object]
@@ -67,7 +67,7 @@ class RayCompute:
             return
         # What Ray writes, at length whenever a node is lost, is no line of this process's log.
         with TemporaryFile() as output:
-            driver = Child("common.compute.ray_driver", self._address, str(self._processors), output=output)
+            driver = Child("common.compute.ray_driver", self._address, str(self._most_parts or 0), output=output)
             try:
                 driver.send(task)
                 yield from self._results(driver, output, parts, check)

@@ -66,8 +66,7 @@ def check_tuning(recipe: RecipeSpec, config: SolutionConfig, *, perform_hpo: boo
         raise not_built(f"{_FIELD}.hpoObjective", got="an objective", want="none, as in Personalize")
     jobs = hpo_config.hpo_resource_config
     trials = _count(jobs, "max_number_of_training_jobs", default=_DEFAULT_TRIALS, maximum=_MAX_TRIALS)
-    # Only checked: the trainings of one search run one after another.
-    _count(jobs, "max_parallel_training_jobs", default=1, maximum=_MAX_PARALLEL)
+    parallel = _count(jobs, "max_parallel_training_jobs", default=_MAX_PARALLEL, maximum=_MAX_PARALLEL)
     fixed = config.algorithm_hyper_parameters
     ranges = list(_parse_ranges(hpo_config.algorithm_hyper_parameter_ranges, recipe))
     names = [item.name for item in ranges]
@@ -79,7 +78,7 @@ def check_tuning(recipe: RecipeSpec, config: SolutionConfig, *, perform_hpo: boo
     chosen = ranges or [_full_range(name, rule) for name, rule in tunable.items() if name not in fixed]
     if not chosen:
         raise invalid("performHPO", got=True, want="false: algorithmHyperParameters sets all that could be tuned")
-    return HyperParameterTuning(trials=trials, ranges=chosen)
+    return HyperParameterTuning(trials=trials, ranges=chosen, parallel_trials=parallel)
 
 
 def _count(

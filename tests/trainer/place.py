@@ -80,6 +80,8 @@ class Place:
     root: Path
     #: Where the files of jobs are; None for folders.
     s3: StoreSettings | None = None
+    #: Of the cluster on which trials are done; None to do them in the training.
+    ray_address: str | None = None
     store: Store = field(init=False)
     settings: StoreSettings = field(init=False)
 
@@ -196,7 +198,7 @@ class Place:
             self.store,
             self.workspace,
             store_settings=self.settings,
-            options=TrainingOptions(seed=1, index_trees=5, checkpoint_seconds=0.0),
+            options=TrainingOptions(seed=1, index_trees=5, checkpoint_seconds=0.0, ray_address=self.ray_address),
             flusher=self.flusher,
         )
 

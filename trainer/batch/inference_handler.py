@@ -21,6 +21,7 @@ from common.settings import StoreSettings
 from common.storage import Store
 from common.tables import Table
 from inference.model import RankingInfluence
+from inference.pipelines import relates_items
 from inference.recent_events import EventRule
 from inference.used_items import WHOLE_HISTORY, EventWindow
 from protos.tailorbird.control.v1.batch_inference_job_pb2 import BatchInferenceJobMode
@@ -28,6 +29,7 @@ from protos.tailorbird.internal.v1 import jobs_pb2
 from recipes.catalog import get_recipe
 from recipes.components.exploration import ExplorationSettings
 from recipes.components.themes.loading import DEFAULT_WRITER
+from recipes.spec import RecipeSpec
 from trainer.batch.inputs import LinePart
 from trainer.batch.lines import read_lines
 from trainer.batch.recent_events import RecentEvents, read_recent_events
@@ -135,7 +137,7 @@ class BatchInferenceJobHandler:
             window=self._window,
             enricher=self._enricher(payload, n_lines=n_lines, has_items="ITEMS" in features),
         )
-        _check_filter(setup)
+        _check_filter(setup, recipe)
         columns = {**OUTPUT_COLUMNS, **({} if setup.enricher is None else setup.enricher.columns)}
         if not recipe.returns_scores:
             del columns["scores"]
@@ -186,12 +188,17 @@ def _event_rules(payload: jobs_pb2.BatchInferencePayload) -> Iterable[EventRule]
         yield EventRule(rule.event_type or None, rule.least_value if rule.HasField("least_value") else None)
 
 
-def _check_filter(setup: Setup) -> None:
-    """Check that the filter of a job still means something, before any line is answered.
+def _check_filter(setup: Setup, recipe: RecipeSpec) -> None:
+    """Check that the filter of a job fits its recipe, before any line is answered.
 
     Raises:
-        InvalidInput: The schemas no longer fit it, or it is none of items.
+        InvalidInput: The schemas no longer fit it, it is none of items, or it needs an item that lines do not name.
     """
     definition = setup.filter()
-    if definition is not None and definition.target is not Target.ITEM:
+    if definition is None:
+        return
+    if definition.target is not Target.ITEM:
         raise invalid("filterArn", got=f"a filter of {definition.target}s", want="a filter of items")
+    if definition.needs_item and not relates_items(recipe.kind):
+        want = "a filter without CurrentItem: the job's recipe relates no items"
+        raise invalid("filterArn", got=definition.text, want=want)

@@ -122,6 +122,7 @@ class BatchRunner:
             JobCancelled: The job must end; the output has no marker.
         """
         output = self._outputs.open(files.output_location, manifest=MARKER)
+        output.check()
         try:
             with self._workspace.folder() as folder:
                 for name in ("sources", "input", "work", "output"):
@@ -135,10 +136,10 @@ class BatchRunner:
                     part_lines=files.part_lines,
                     check=context.check,
                 )
+                work = prepare(folder / "work", batch_input)
                 context.confirm()
                 names = {f"{file.name}{ENDING}" for file in batch_input.files}
                 output.begin(names.__contains__)
-                work = prepare(folder / "work", batch_input)
                 with Results(batch_input, folder / "output", output_columns=work.output_columns) as results:
                     self._answer(batch_input, work, results, context)
                     context.report(fraction=1.0, activity="writing the output")

@@ -229,9 +229,6 @@ class LineScorer:
         self._random = random
         self._users = users
         self._filter = setup.filter()
-        if self._filter is not None and self._filter.needs_item and not pipeline.needs_item:
-            want = "a filter without CurrentItem: the job's recipe relates no items"
-            raise invalid("filterArn", got=self._filter.text, want=want)
         self._table = _bound(model, pipeline, items, is_filtered=self._filter is not None)
         self._enrich = None if setup.enricher is None else setup.enricher.open(items)
 

@@ -160,6 +160,7 @@ class TrainingJobHandler:
             recall_floor=self._options.recall_floor,
             index_trees=self._options.index_trees,
             checkpoints=checkpoints.plan(snapshot, deletions=deletions, every_seconds=every_seconds),
+            ray_address=self._options.ray_address,
         )
 
     @contextmanager

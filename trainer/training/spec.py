@@ -59,6 +59,7 @@ class TrainingOptions:
     recall_floor: float = 0.98
     index_trees: int = 40
     checkpoint_seconds: float = 30.0
+    ray_address: str | None = None
 
 
 class _Message(BaseModel):
@@ -134,6 +135,7 @@ class TrainingSpec(_Message):
         recall_floor: Recall of the first 25 results that an approximate index must reach, 0 to 1.
         index_trees: Number of trees of the Annoy index.
         checkpoints: How the state of fits is kept; None where a killed training begins anew.
+        ray_address: Of the cluster on which trials of a tuning are done; None to do them here, one after another.
     """
 
     store: dict[str, str | float | None]
@@ -143,6 +145,7 @@ class TrainingSpec(_Message):
     recall_floor: float
     index_trees: int
     checkpoints: CheckpointPlan | None = None
+    ray_address: str | None = None
 
     @property
     def recipe(self) -> str:

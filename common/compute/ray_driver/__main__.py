@@ -1,4 +1,4 @@
-"""Starts the driver: `python -m common.compute.ray_driver DESCRIPTOR ADDRESS PROCESSORS`."""
+"""Starts the driver: `python -m common.compute.ray_driver DESCRIPTOR ADDRESS PARTS`."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ os.environ |= {"RAY_task_oom_retries": str(MAX_ATTEMPTS - 1), "RAY_USAGE_STATS_E
 from common.compute.ray_driver.driver import main
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], processors=float(sys.argv[3]))
+    main(int(sys.argv[1]), sys.argv[2], most_parts=int(sys.argv[3]) or None)

@@ -25,13 +25,13 @@ _LOOK_SECONDS: Final = 1.0
 _REACH_SECONDS: Final = 5.0
 
 
-def main(descriptor: int, address: str, *, processors: float) -> None:
+def main(descriptor: int, address: str, *, most_parts: int | None) -> None:
     """Do a run.
 
     Args:
         descriptor: Of the socket to the parent.
         address: `HOST:PORT` of the cluster.
-        processors: That each part takes of a machine.
+        most_parts: How many are done at a time at most; None for any number.
     """
     end_with_input()
     # What Ray prints must not mix with what the parent may write on its standard output.
@@ -44,7 +44,7 @@ def main(descriptor: int, address: str, *, processors: float) -> None:
         except (RayError, OSError, RuntimeError, ValueError) as error:
             connection.send((NO_CLUSTER, f"{type(error).__name__}: {error}"))
             return
-        _Driver(connection, processors).run(connection.recv_bytes())
+        _Driver(connection, most_parts).run(connection.recv_bytes())
         ray.shutdown()
 
 
@@ -63,13 +63,13 @@ class _Driver:
 
     Args:
         connection: To the parent.
-        processors: That each part takes.
+        most_parts: How many are done at a time at most; None for any number.
     """
 
-    def __init__(self, connection: Connection[Any, Any], processors: float) -> None:
+    def __init__(self, connection: Connection[Any, Any], most_parts: int | None) -> None:
         self._connection = connection
-        self._processors = processors
-        self._remote = ray.remote(num_cpus=processors, max_retries=MAX_ATTEMPTS - 1)(perform)
+        self._most_parts = most_parts
+        self._remote = ray.remote(num_cpus=1, max_retries=MAX_ATTEMPTS - 1)(perform)
         #: Place of the part that each result is of.
         self._pending: dict[ray.ObjectRef[bytes], int] = {}
 
@@ -96,7 +96,8 @@ class _Driver:
     def _places(self) -> int:
         """Return how many parts the cluster has places for: one at least, which then waits for a machine to come."""
         processors = ray.cluster_resources().get("CPU", 0.0)  # type: ignore[no-untyped-call]  # Ray has it untyped
-        return max(1, int(processors / self._processors))
+        places = max(1, int(processors))
+        return places if self._most_parts is None else min(places, self._most_parts)
 
     def _hand_back(self, reference: ray.ObjectRef[bytes]) -> None:
         place = self._pending.pop(reference)

@@ -4,17 +4,16 @@ import socket
 
 import pytest
 
-from benchmarks.ray_cluster import ray_cluster
 from common.compute.ray_cluster import RayCompute
 from common.errors import Unavailable
+from tests.clusters import two_nodes
 from tests.common.compute import tasks
-from tests.common.compute.suite import ComputeSuite, assert_each_once, killing_at_first, no_check
+from tests.common.compute.suite import ComputeSuite, ReadOnce, assert_each_once, killing_at_first, no_check
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    pytest.importorskip("ray", reason="Ray has no package for this machine")
-    with ray_cluster(2) as cluster:
+    with two_nodes() as cluster:
         yield cluster
 
 
@@ -33,6 +32,14 @@ def test_a_node_that_is_killed_costs_a_repetition_of_its_part(compute, cluster, 
     parts = [(str(tmp_path), name) for name in "abcd"]
     kill = killing_at_first(tmp_path, cluster.kill_node_of)
     assert_each_once(compute.run(tasks.hang_at_first, parts, check=kill), tmp_path)
+
+
+def test_no_more_parts_are_begun_than_are_allowed(compute, cluster):
+    parts = ReadOnce(range(4))
+    allowed = RayCompute(cluster.address, most_parts=1)
+    for results, _ in enumerate(allowed.run(tasks.square, parts, check=no_check), 1):
+        assert len(parts.reads) == results
+    assert parts.reads == list(range(4))
 
 
 def test_an_address_without_a_cluster_is_named():

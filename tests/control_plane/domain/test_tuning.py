@@ -35,7 +35,7 @@ def number_range(name, low, high):
 
 def test_without_ranges_all_hyperparameters_are_searched_that_the_solution_does_not_set():
     assert check_tuning(HRNN, solution_config({}), perform_hpo=True) == HyperParameterTuning(
-        trials=10, ranges=FULL_RANGES.values()
+        trials=10, ranges=FULL_RANGES.values(), parallel_trials=10
     )
     fixed = {"algorithmHyperParameters": {"bptt": "16"}}
     assert check_tuning(HRNN, solution_config(fixed), perform_hpo=True).ranges == [
@@ -49,14 +49,16 @@ def test_only_the_given_ranges_are_searched_whatever_prefix_their_names_have():
     config = hpo_config(
         integer=[number_range("training.bptt", 8, 16)],
         categorical=[{"name": "data.recency_mask", "values": ["True"]}],
-        hpoResourceConfig={"maxNumberOfTrainingJobs": "40", "maxParallelTrainingJobs": "10"},
+        hpoResourceConfig={"maxNumberOfTrainingJobs": "40", "maxParallelTrainingJobs": "3"},
     )
 
     tuning = check_tuning(HRNN, solution_config(config), perform_hpo=True)
 
     bptt = HyperParameterRange(name="bptt", kind="integer", low=8.0, high=16.0)
     assert tuning == HyperParameterTuning(
-        trials=40, ranges=[bptt, HyperParameterRange(name="recency_mask", kind="choice", values=["True"])]
+        trials=40,
+        ranges=[bptt, HyperParameterRange(name="recency_mask", kind="choice", values=["True"])],
+        parallel_trials=3,
     )
 
 

@@ -146,12 +146,14 @@ def test_filters_take_the_values_of_each_line(place):
 def test_what_no_line_can_be_answered_with_fails_the_job(place, members, message):
     place.ask({"userId": "user-1"})
     table = items_table(place, **{item(0): "a"})
+    place.run(POPULAR_AT, tables=[table])
 
     with pytest.raises(InvalidInput) as caught:
         place.run(POPULAR_AT, tables=[table], **members)
 
     assert message in caught.value.message
-    assert "_CHECK" not in place.outputs()
+    # What another job has written before stays as it was.
+    assert place.outputs() == ["_CHECK", "lines.json.out"]
 
 
 def test_more_files_than_there_may_be_are_refused_before_any_is_read(place, monkeypatch):

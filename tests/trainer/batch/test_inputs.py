@@ -46,8 +46,11 @@ def test_all_parts_together_are_the_lines(tmp_path_factory, lines, compression, 
     content = "\n".join(lines).encode()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("trainer.batch.inputs.PART_BYTES", 20)
-        compressed = COMPRESSIONS[compression](b"\xef\xbb\xbf" * is_marked + content)
-        batch_input = read(folder, {f"a.json{compression}": compressed}, part_lines=part_lines)
+        batch_input = read(
+            folder,
+            {f"a.json{compression}": COMPRESSIONS[compression](b"\xef\xbb\xbf" * is_marked + content)},
+            part_lines=part_lines,
+        )
 
     parts = list(batch_input)
     assert b"".join(part.data for part in parts) == content

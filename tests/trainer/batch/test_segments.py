@@ -8,7 +8,6 @@ import json
 import polars as pl
 import pytest
 
-from common.compute.local import LocalCompute
 from common.errors import InvalidInput
 from tests.trainer.batch.planted_segments import USERS, publish_segments, segment_job, users_of
 from tests.trainer.batch.running import SameProcess
@@ -130,19 +129,19 @@ def test_an_exclusion_leaves_users_of_whom_nothing_is_said(place, compute):
     assert "filterValues.AGE" in unexpected["error"]
 
 
-def test_parts_in_processes_of_their_own_and_parquet_that_comes_back_as_parquet(place):
+def test_parquet_comes_back_as_parquet(place, compute):
     publish_segments(place)
     (place.bucket / "input").mkdir()
     pl.DataFrame({"itemId": ["i0", "gone"]}).write_parquet(place.bucket / "input" / "a.parquet")
 
-    segment_job(place, LocalCompute(1), num_results=2)
+    segment_job(place, compute, num_results=2)
 
     rows = pl.read_parquet(place.bucket / "output" / "a.parquet.out")
     assert rows["output"].struct.field("usersList").to_list() == [users_of(COMEDY, limit=2), None]
     assert rows["error"][1].startswith("`itemId`: got 'gone'")
 
 
-def test_a_filter_that_does_not_fit_any_more_fails_the_job_and_leaves_no_marker(place, compute):
+def test_a_filter_that_does_not_fit_any_more_fails_the_job_before_anything_is_touched(place, compute):
     publish_segments(place)
     put_lines(place, "a.json", {"itemId": "i0"})
     segment_job(place, compute)
@@ -150,7 +149,7 @@ def test_a_filter_that_does_not_fit_any_more_fails_the_job_and_leaves_no_marker(
     with pytest.raises(InvalidInput, match="HEIGHT"):
         segment_job(place, compute, filter_expression="INCLUDE UserID WHERE Users.HEIGHT > 3")
 
-    assert list((place.bucket / "output").iterdir()) == []
+    assert sorted(path.name for path in (place.bucket / "output").iterdir()) == ["_CHECK", "a.json.out"]
 
 
 class CancelledContext(NullJobContext):

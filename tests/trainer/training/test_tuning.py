@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 
 from common.artifacts import open_artifact, read_manifest
+from common.compute.local import LocalCompute
 from protos.tailorbird.internal.v1 import jobs_pb2
+from recipes.ports import ignore_progress
 from tests.trainer.place import walks
 from tests.trainer.training.test_handler import train
-from trainer.training.tuning import tune
+from trainer.training.program import Training
+from trainer.training.programs.item_recommendation import ItemRecommendationSteps
+from trainer.training.snapshot import take_snapshot
+from trainer.training.trials import TrialPart, run_trial
+from trainer.training.tuning import tune, tune_side_by_side
 from trainer.worker import NO_DETAILS, NullJobContext
 
 Range = jobs_pb2.HyperParameterRange
@@ -157,3 +163,56 @@ def test_trials_that_lag_behind_are_cut_short():
     assert passes[discount] == 20
     assert activities[0] == "trial 1 of 30: learning"
     assert activities[-1] == "tuned"
+
+
+class LastFirst:
+    """A `Compute` with two places, in this process: of two parts the one that was read last ends first."""
+
+    def run(self, task, parts, *, check):
+        running = {}
+        for place in range(len(parts)):
+            running[place] = parts[place]
+            if len(running) == 2:
+                check()
+                yield place, task(running.pop(place))
+        for place, part in running.items():
+            yield place, task(part)
+
+
+def test_trials_side_by_side_begin_with_the_default_and_come_near_the_best():
+    tried, activities = [], []
+
+    def measure(part):
+        if part.measured is not None:
+            return part.measured
+        tried.append(float(part.values["discount"]))
+        return -((tried[-1] - 0.8) ** 2)
+
+    def progress(*, fraction, stage, metrics):
+        activities.append((fraction, stage))
+
+    values = tune_side_by_side(
+        LastFirst(), measure, "{}",
+        jobs_pb2.HyperParameterTuning(trials=30, ranges=[Range(name="discount", kind="float", low=0.0, high=1.0)]),
+        defaults={"discount": 0.5}, seed=1, progress=progress,
+    )  # fmt: skip
+
+    assert tried[-1] == 0.5  # read first
+    assert float(values["discount"]) == pytest.approx(0.8, abs=0.05)
+    assert len(tried) == 30
+    assert activities[0] == (0.0, "0 of 30 trials")
+    assert activities[-2:] == [(1.0, "30 of 30 trials"), (1.0, "tuned")]
+
+
+def test_a_trial_in_another_process_is_measured_as_in_the_training(filled):
+    spec = filled.spec(take_snapshot(filled.store, filled.tables("INTERACTIONS")).tables, "aws-sims")
+    values = [{"popularity_discount_factor": text} for text in ("0.1", "0.9")]
+    steps = ItemRecommendationSteps(Training.open(spec, filled.new_folder()))
+    measure = steps.open_trials()
+    here = [measure(item, ignore_progress) for item in values]
+    assert here[0] != here[1]
+
+    parts = [*(TrialPart(spec.model_dump_json(), item) for item in values), TrialPart("{}", {}, 0.25)]
+    there = dict(LocalCompute(1).run(run_trial, parts, check=lambda: None))
+
+    assert there == dict(enumerate([*here, 0.25]))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.artifacts import Artifact
+from common.compute.ray_cluster import RayCompute
 from common.errors import CorruptArtifact
 from common.vocabulary import Vocabulary
 from inference.batch import catalogue_scores, user_codes_of
@@ -40,7 +41,8 @@ from trainer.training.loading import LoadedData, load
 from trainer.training.objective_bias import ItemModel, apply_objective
 from trainer.training.offline_evaluation import OfflineEvaluation, evaluation_message, metric_messages
 from trainer.training.program import Training
-from trainer.training.tuning import tune
+from trainer.training.trials import Measure, run_trial
+from trainer.training.tuning import tune, tune_side_by_side
 
 __all__ = ["ItemExport", "ItemRecommendationSteps", "TrendingItemsSteps", "champion_pair", "rewards_metric"]
 
@@ -86,6 +88,20 @@ class ItemRecommendationSteps(ItemExport):
         progress: FitProgress,
     ) -> dict[str, str]:
         """Try hyperparameters out on a tenth of the users that may be learnt from."""
+        spec, defaults = self._training.spec, config.model_dump()
+        if spec.ray_address is None:
+            measure = self._trials(split, loaded)
+            return tune(measure, tuning, defaults=defaults, seed=spec.seed, progress=progress)
+        compute = RayCompute(spec.ray_address, most_parts=tuning.parallel_trials or None)
+        part = spec.model_dump_json()
+        return tune_side_by_side(compute, run_trial, part, tuning, defaults=defaults, seed=spec.seed, progress=progress)
+
+    def open_trials(self) -> Measure:
+        """Read the snapshot, and return what measures trials with it."""
+        loaded = self.load()
+        return self._trials(self.split(loaded), loaded)
+
+    def _trials(self, split: Split, loaded: LoadedData) -> Measure:
         spec, recipe = self._training.spec, self._training.recipe
         inner = hold_out_lowest(split.training, keys=loaded.users.keys())
         evaluator = Evaluator(inner, describe_items(split.training, learnt=inner.training))
@@ -96,7 +112,7 @@ class ItemRecommendationSteps(ItemExport):
             model = self.fit(fitter, inner, loaded)
             return evaluator.measure(_scores(model.scorer, inner, loaded)).served.named()[PRIMARY_METRIC]
 
-        return tune(measure, tuning, defaults=config.model_dump(), seed=spec.seed, progress=progress)
+        return measure
 
     def fit(self, fitter: Fitter, split: Split, loaded: LoadedData) -> ItemModel:
         """Learn from all users but those held out."""

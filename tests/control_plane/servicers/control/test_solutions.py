@@ -65,7 +65,8 @@ def test_tuning_reaches_the_trainer_and_its_choice_is_shown(world, grpc_stub):
 
     job = grpc_stub.jobs.LeaseJob(jobs_pb2.LeaseJobRequest(worker_id="trainer-1", wait_seconds=20)).job
     tuning = json_format.MessageToDict(job.solution_version_training.tuning)
-    assert tuning == {"trials": 3, "ranges": [{"name": "bptt", "kind": "integer", "low": 8.0, "high": 16.0}]}
+    bptt = {"name": "bptt", "kind": "integer", "low": 8.0, "high": 16.0}
+    assert tuning == {"trials": 3, "ranges": [bptt], "parallelTrials": 10}
     done = jobs_pb2.SolutionVersionTrainingResult(training_hours=0.25, tuned_hyper_parameters={"bptt": "12"})
     grpc_stub.jobs.CompleteJob(
         jobs_pb2.CompleteJobRequest(job_id=job.job_id, lease_token=job.lease_token, solution_version_training=done)
