@@ -79,9 +79,9 @@ def killing_at_first(folder, kill):
 
     def check():
         note = folder / "b-1"
-        if not killed and note.exists() and (text := note.read_text()):
-            killed.append(int(text))
-            kill(int(text))
+        if not killed and note.exists():
+            killed.append(int(note.read_text()))
+            kill(killed[0])
 
     return check
 

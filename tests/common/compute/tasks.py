@@ -27,7 +27,9 @@ def attempt(part):
     """Note an attempt at a part, and return how many there were."""
     folder, name = part
     attempts = len(list(Path(folder).glob(f"{name}-*"))) + 1
-    (Path(folder) / f"{name}-{attempts}").write_text(str(os.getpid()))
+    note = Path(folder) / f".{name}"
+    note.write_text(str(os.getpid()))
+    note.rename(note.with_name(f"{name}-{attempts}"))  # whole, for whoever waits for it
     return attempts
 
 
@@ -56,7 +58,6 @@ def hang_with_child(part):
     if name == "a":
         return name
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    attempt((folder, "child"))
     (Path(folder) / "child-1").write_text(str(child.pid))
     hang(part)
 

@@ -8,7 +8,15 @@ from common.compute.ray_cluster import RayCompute
 from common.errors import Unavailable
 from tests.clusters import two_nodes
 from tests.common.compute import tasks
-from tests.common.compute.suite import ComputeSuite, ReadOnce, assert_each_once, killing_at_first, no_check
+from tests.common.compute.suite import (
+    ComputeSuite,
+    ReadOnce,
+    assert_each_once,
+    assert_gone,
+    killing_at_first,
+    no_check,
+)
+from tests.processes import descendants
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +48,18 @@ def test_no_more_parts_are_begun_than_are_allowed(compute, cluster):
     for results, _ in enumerate(allowed.run(tasks.square, parts, check=no_check), 1):
         assert len(parts.reads) == results
     assert parts.reads == list(range(4))
+
+
+def test_a_driver_that_dies_ends_the_run_and_what_runs(compute, tmp_path, log_lines):
+    def kill_driver():
+        if (tmp_path / "a-1").exists():
+            for driver in descendants("common.compute.ray_driver"):
+                driver.kill()
+
+    with pytest.raises(Unavailable, match="was lost in the middle of a run"):
+        list(compute.run(tasks.hang, [(str(tmp_path), "a")], check=kill_driver))
+    assert [line["status"] for line in log_lines() if line["event"] == "ray_driver_died"] == [-9]
+    assert_gone(tmp_path.iterdir())
 
 
 def test_an_address_without_a_cluster_is_named():
