@@ -14,8 +14,8 @@ from recipes.data.training_data import TrainingData
 
 __all__ = ["MAX_TEST_USERS", "Split", "hold_out_last", "hold_out_lowest", "hold_out_users"]
 
-#: Test users at most: a 95 % interval of a metric that deviates by 0.3 from user to user is 0.012 wide then, and what an
-#: evaluation costs is bounded. All others are learnt from.
+#: Test users at most: a 95 % interval of a metric that deviates by 0.3 from user to user is 0.012 wide then, and what
+#: an evaluation costs is bounded. All others are learnt from.
 MAX_TEST_USERS: Final = 10_000
 
 

@@ -303,7 +303,11 @@ class LineScorer:
         assert table is not None, "features are opened for jobs with filters"
         if definition.needs_user and not request.user_id:
             raise invalid("userId", got=None, want="the id of a user: the job's filter reads what the user did, or is")
-        part = table.kept_part("", definition, values) or table.keep_part("", table.compiled(definition, values))
+        part = table.kept_part("", definition, values)
+        if part is None:
+            part = table.keep_part("", table.compiled(definition, values))
+        elif table.may_be_searched("", part):
+            part = table.keep_part("", table.searched(part))
         return evaluate(
             table,
             part,
@@ -356,7 +360,7 @@ def _bound(model: Model, pipeline: Pipeline, items: Features | None, *, is_filte
     encodes = items is not None and isinstance(model.scorer, EncodesNewItems)
     if not (encodes or is_filtered):
         return None
-    table = FilterTable.of(model.items, items, new_ids=model.new_items.ids)
+    table = FilterTable.of(model.items, items, new_ids=model.new_items.ids, scan=model.scan)
     if encodes:
         encoded = EncodedNewItems()
         while not encoded.is_complete:
