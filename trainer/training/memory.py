@@ -30,8 +30,8 @@ _MIB: Final = 1024**2
 #: A training process that has imported everything and loaded nothing.
 _PROCESS: Final = 250 * _MIB
 #: What the tables take while they are loaded: batches, and of an interaction its columns and the arrays made of them.
-_LOADING: Final = 200 * _MIB
-_LOADING_INTERACTION: Final = 155
+_LOADING: Final = 230 * _MIB
+_LOADING_INTERACTION: Final = 100
 #: What stays of an interaction.
 _LOADED_INTERACTION: Final = 60
 #: The same for users and items: ids, vocabularies, popularity, indexes.
@@ -45,7 +45,7 @@ _log = get_logger(__name__)
 def training_bytes(config: RecipeConfig, size: DataSize) -> int:
     """Return about how much memory a training takes at its peak.
 
-    bytes = 250 MiB + 300 users + 1500 items + the larger of what loading takes, 200 MiB + 155 interactions, and of what
+    bytes = 250 MiB + 300 users + 1500 items + the larger of what loading takes, 230 MiB + 100 interactions, and of what
     the fit takes by its configuration, with 60 interactions.
     """
     loading = _LOADING + _LOADING_INTERACTION * size.interactions
