@@ -135,6 +135,8 @@ def _orthonormal(vectors: FloatArray) -> FloatArray:
     By the Gram matrix, which takes two products where a QR decomposition of a tall matrix takes ten times as long. That
     squares the range of the columns, so the decomposition is done where they are nearly dependent.
     """
+    if not vectors.shape[1]:  # nothing was learnt, so that there is nothing to be a basis of
+        return vectors
     gram = np.zeros((vectors.shape[1], vectors.shape[1]))
     for begin in range(0, len(vectors), _ROWS_AT_ONCE):
         rows = vectors[begin : begin + _ROWS_AT_ONCE].astype(np.float64)
