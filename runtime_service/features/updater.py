@@ -344,7 +344,8 @@ class FeatureUpdater:
             self._looked = progress.position
             return False
         states, failures = dict[str, GroupState](), list[Exception]()
-        for arn, group in list(self._groups.items()):
+        tried = list(self._groups.items())  # others may be assigned meanwhile
+        for arn, group in tried:
             try:
                 states[arn] = await self._state(group, *seen)
             except Exception as error:  # noqa: BLE001 -- what one group lacks keeps no other one waiting; raised below
@@ -365,7 +366,7 @@ class FeatureUpdater:
         self._seen = None if failures else seen
         self._looked = self._looked if failures else progress.position
         await self._tell_held()
-        for group in self._groups.values():
+        for _, group in tried:
             waited_for = group.meaning.locations.keys() & ID_COLUMNS.keys()
             loaded = set() if group.state is None else group.state.group.loaded_types()
             if waited_for <= loaded | group.failed:
