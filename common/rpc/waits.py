@@ -134,6 +134,8 @@ class CallWaits:
         # are not handed over, which is exact whenever nobody waits.
         missed = max(self._n_missed, counts.ended + self._n_open - self._n_given)
         self._n_missed = min(missed, counts.begun - self._n_given)
+        if counts.begun <= self._n_given + self._n_missed:
+            self._looks.clear()  # nobody waits, however long those in progress take
         if len(self._looks) > 1 and self._looks[-1][0] == self._looks[-2][0] == counts.begun:
             self._looks.pop()  # of looks at the same number the first and the last tell all
         self._looks.append((counts.begun, self._clock()))

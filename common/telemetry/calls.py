@@ -28,7 +28,7 @@ _WAIT: Final = Figure(
     Kind.HISTOGRAM,
     "tailorbird_rpc_wait_seconds",
     "Time that calls had waited inside of gRPC before they began, which is no part of the handling: a sample for every "
-    "half second with three calls or more, and for every tenth of one while they wait long.",
+    "half second in which calls come or are in progress, and for every tenth of one while they wait long.",
     bounds=SECONDS,
 )
 #: Of every process with a gRPC server.

@@ -183,6 +183,22 @@ def test_looks_while_a_call_is_in_progress_take_no_more_room():
     assert len(seen.times._looks) < 4
 
 
+def test_nobody_waits_while_one_call_that_was_handed_over_takes_long():
+    polled = Waited()
+    polled.hand_over(1, over=False)
+    for half in range(1, 40):  # a long poll of twenty seconds
+        polled.look(now=half / 2, begun=1)
+        polled.now += 0.4
+        assert (polled.times.seconds, polled.times.pause_seconds()) == (0.0, 0.5)
+
+    polled.hand_over(1)
+    polled.look(now=20.0, begun=4)
+    polled.now = 21.0
+    polled.hand_over(1)  # the third, which had not begun half a second before the last look
+
+    assert 1.0 < polled.times.seconds < 1.5
+
+
 class Busy(trackers_pb2_grpc.TrackerServiceServicer, runtime_service_pb2_grpc.RuntimeServiceServicer):
     """Answers clients and processes after a while in which it uses the event loop."""
 
