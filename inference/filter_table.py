@@ -29,12 +29,15 @@ __all__ = ["FilterTable", "Passing", "StaticPart"]
 _log = get_logger(__name__)
 #: Ids of a request that neither the model nor the features have: as many as a ranking may name.
 _SPARE_ROWS: Final = 500
-#: Filters with values that are kept, and the bytes that they may take.
+#: Filters with values that are kept, and the bytes that they may take beside their searches.
 _KEPT, _KEPT_BYTES, _LEAST_KEPT = 256, 64 << 20, 8
 #: What passes a filter that is used again has a search of its own where it is this many, up to this part of all.
 _LEAST_SEARCHED, _SEARCHED_PART = 1_000, 2
 #: Bytes that such searches may take, all of them and one.
 _SEARCHES_BYTES, _SEARCH_BYTES = 64 << 20, 16 << 20
+#: A filter for whose search there is no room takes the place of another one once it was used so often: a search costs
+#: about as much to make as it saves in so many requests, and more filters than there is room for may be used in turn.
+_DISPLACING_USES: Final = 32
 #: Compiled anew aside whenever the features change: those that were used last.
 _RECOMPILED: Final = 32
 _KEPT_ROWS: Final = 200_000
@@ -89,7 +92,10 @@ class FilterTable:
     scan: ScanIndex | None = None
     _static: OrderedDict[_CompiledFor, StaticPart] = field(default_factory=OrderedDict)
     _rows: dict[str, int] = field(default_factory=dict)
+    #: Filters whose search is being made, or was.
     _used_again: set[_CompiledFor] = field(default_factory=set)
+    #: How often filters for whose search there was no room were used again.
+    _n_uses: dict[_CompiledFor, int] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -112,8 +118,9 @@ class FilterTable:
             scan: Searches all items of the model.
             before: A table of the same model. Where its features are of the same snapshot, what is done is in
                 proportion to what was put since, but for copies of arrays.
-            recent: Filters to compile at once, with their ARNs.
+            recent: Filters to compile at once, with their ARNs: of `before`, if there is one.
         """
+        n_uses = {} if before is None else before._n_uses  # noqa: SLF001 -- of the same class
         if before is not None and not _continues(before.features, features):
             before = None
         row_of_item = _bound_rows(items, features, new_ids, before)
@@ -128,6 +135,8 @@ class FilterTable:
         for filter_arn, part in recent:
             try:
                 made.keep_part(filter_arn, made.compiled(part.definition, part.sent, before=part.candidates))
+                key = _key(filter_arn, part.definition, part.sent)
+                made._n_uses[key] = n_uses.get(key, 0)
             except Exception as error:  # noqa: BLE001 -- whoever names the filter is told; everybody else goes on
                 _log.warning("filter_not_compiled", filter_arn=filter_arn, cause=repr(error))
         return made
@@ -149,12 +158,13 @@ class FilterTable:
             InvalidInput: The values are wrong.
         """
         compiled = compile_filter(definition, self.table, parse_filter_values(definition, sent))
-        allowed, scan, n_items = self.allowed(compiled.passing), None, len(self.items)
-        if before is not None and before.scan is not None:
-            scan = before.scan
-            if self.scan is not None and not np.array_equal(before.allowed[:n_items], allowed[:n_items]):
-                scan = self.scan.narrowed(allowed)
-        return StaticPart(definition, sent, compiled, Bitmap(allowed, scan))
+        candidates, n_items = Bitmap(self.allowed(compiled.passing)), len(self.items)
+        part = StaticPart(definition, sent, compiled, candidates)
+        if before is None or before.scan is None or not self._is_worth_a_search(candidates):
+            return part
+        if np.array_equal(before.allowed[:n_items], candidates.allowed[:n_items]):
+            return replace(part, candidates=replace(candidates, scan=before.scan))
+        return self.searched(part)
 
     def searched(self, part: StaticPart) -> StaticPart:
         """Return the same with a search of what passes; any thread may call it, where `may_be_searched` says so."""
@@ -162,19 +172,30 @@ class FilterTable:
         return replace(part, candidates=replace(part.candidates, scan=self.scan.narrowed(part.candidates.allowed)))
 
     def may_be_searched(self, filter_arn: str, part: StaticPart) -> bool:
-        """Return, once for each filter with values that is used again, whether a search of what passes is worth it."""
+        """Return, for a filter with values that is used again, whether a search of what passes is to be made now.
+
+        So it is once, unless what was made for the filter was given up since: at its next use where there is room, and
+        where there is none once it was used often enough to take the room of others.
+        """
         key = _key(filter_arn, part.definition, part.sent)
-        if self.scan is None or part.candidates.scan is not None or key in self._used_again:
+        if part.candidates.scan is not None or key in self._used_again or not self._is_worth_a_search(part.candidates):
             return False
-        if len(self._used_again) >= _KEPT:
-            self._used_again.clear()
+        assert self.scan is not None
+        n_uses = self._n_uses[key] = self._n_uses.get(key, 0) + 1
+        wanted = part.candidates.count(len(self.items)) * self.scan.bytes_per_item
+        has_room = wanted + sum(_search_bytes(one) for one in self._static.values()) <= _SEARCHES_BYTES
+        if not has_room and n_uses < _DISPLACING_USES:
+            return False
+        self._n_uses[key] = 0
         self._used_again.add(key)
-        size = self.scan.bytes_per_item
-        count = part.candidates.count(len(self.items))
-        if count * size > _SEARCH_BYTES or not _LEAST_SEARCHED <= count <= len(self.items) // _SEARCHED_PART:
+        return True
+
+    def _is_worth_a_search(self, candidates: Bitmap) -> bool:
+        """Return whether a search of what passes saves more than it takes."""
+        n_items, count = len(self.items), candidates.count(len(self.items))
+        if self.scan is None or count * self.scan.bytes_per_item > _SEARCH_BYTES:
             return False
-        scans = (one.candidates.scan for one in self._static.values())
-        return count * size + sum(scan.size * size for scan in scans if scan is not None) <= _SEARCHES_BYTES
+        return _LEAST_SEARCHED <= count <= n_items // _SEARCHED_PART
 
     def kept_part(self, filter_arn: str, definition: Filter, sent: Mapping[str, str]) -> StaticPart | None:
         """Return what was worked out before; None for nothing."""
@@ -185,17 +206,24 @@ class FilterTable:
         return part
 
     def keep_part(self, filter_arn: str, part: StaticPart) -> StaticPart:
-        """Keep what was worked out, in the place of what was used longest ago."""
-        self._static[_key(filter_arn, part.definition, part.sent)] = part
-        taken = sum(self._size(one) for one in self._static.values())
-        while len(self._static) > _KEPT or (taken > _KEPT_BYTES and len(self._static) > _LEAST_KEPT):
-            taken -= self._size(self._static.popitem(last=False)[1])
-        return part
+        """Keep what was worked out, in the place of what was used longest ago.
 
-    def _size(self, part: StaticPart) -> int:
-        """Return about how many bytes are kept of a filter."""
-        scan = part.candidates.scan
-        return self.n_items + (0 if scan is None else scan.size * scan.bytes_per_item)
+        Searches take far more room than what else is kept of filters: they make room for searches alone.
+        """
+        self._static[_key(filter_arn, part.definition, part.sent)] = part
+        while len(self._static) > max(_LEAST_KEPT, min(_KEPT, _KEPT_BYTES // max(self.n_items, 1))):
+            key, _ = self._static.popitem(last=False)
+            self._used_again.discard(key)
+            self._n_uses.pop(key, None)
+        taken = sum(_search_bytes(one) for one in self._static.values())
+        for key, one in self._static.items():
+            if taken <= _SEARCHES_BYTES:
+                break
+            if one.candidates.scan is not None:
+                taken -= _search_bytes(one)
+                self._static[key] = replace(one, candidates=replace(one.candidates, scan=None))
+                self._used_again.discard(key)
+        return part
 
     def recent_parts(self) -> list[tuple[str, StaticPart]]:
         """Return the filters that were used last, with their ARNs, for another table of the same model."""
@@ -354,6 +382,11 @@ def _bound_rows(
             row_of_id = features.row(item_id) if new_ids.index(item_id) == place else None
             rows[place] = -1 if row_of_id is None else row_of_id
     return rows
+
+
+def _search_bytes(part: StaticPart) -> int:
+    scan = part.candidates.scan
+    return 0 if scan is None else scan.size * scan.bytes_per_item
 
 
 def _key(filter_arn: str, definition: Filter, sent: Mapping[str, str]) -> _CompiledFor:

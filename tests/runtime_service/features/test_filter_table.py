@@ -14,6 +14,7 @@ from common.avro import AvroSchema
 from common.features import Features, Put, open_snapshot
 from common.filters import Dataset, parse_filter
 from common.vocabulary import Vocabulary
+from inference import filter_table
 from inference.filter_table import FilterTable
 from inference.new_items import NewIds
 from recipes.retrieval.scan import ScanIndex, build_scan
@@ -147,10 +148,35 @@ def test_a_kept_filter_that_no_longer_fits_is_left_out_and_everything_else_goes_
     assert table.text("item-1", "PRICE") == "1.5"
 
 
-def test_what_passes_a_filter_that_is_used_again_has_a_search_for_as_long_as_the_same_passes(tmp_path):
-    vectors, names = catalogue(), [f"item-{number}" for number in range(N_ITEMS)]
-    build_scan(vectors, tmp_path, user_vectors=vectors[:200])
-    scan, items = ScanIndex.open(tmp_path, vectors), Vocabulary.build(names)
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    folder, vectors = tmp_path_factory.mktemp("scan"), catalogue()
+    build_scan(vectors, folder, user_vectors=vectors[:200])
+    return ScanIndex.open(folder, vectors)
+
+
+def table_of(scan, n_passing, **members):
+    """Return a table of which so many items pass `FILTER`, the first ones."""
+    puts = [Put(1 + place, f"item-{place}", {"T1": "a"}) for place in range(n_passing)]
+    items = Vocabulary.build([f"item-{number}" for number in range(N_ITEMS)])
+    return FilterTable.of(items, Features.of(None, SCHEMA, offset=0).with_puts(puts), scan=scan, **members)
+
+
+def use(table, filter_arn):
+    """Use a filter as a request does; return what was done for it, and whether what passes is searched."""
+    part = table.kept_part(filter_arn, FILTER, {})
+    if part is None:
+        table.keep_part(filter_arn, table.compiled(FILTER, {}))
+        return "compiled", False
+    if not table.may_be_searched(filter_arn, part):
+        return "", part.candidates.search() is not None
+    table.keep_part(filter_arn, table.searched(part))
+    return "searched", True
+
+
+def test_what_passes_a_filter_that_is_used_again_has_a_search_for_as_long_as_the_same_passes(scan):
+    names = [f"item-{number}" for number in range(N_ITEMS)]
+    items = Vocabulary.build(names)
     empty = Features.of(None, SCHEMA, offset=0)
     features = empty.with_puts([Put(1 + place, name, {"T1": "ab"[place % 2]}) for place, name in enumerate(names)])
     table = FilterTable.of(items, features, scan=scan)
@@ -174,13 +200,63 @@ def test_what_passes_a_filter_that_is_used_again_has_a_search_for_as_long_as_the
     assert changed.search().size == changed.count(N_ITEMS) == N_ITEMS // 2 - 2
 
 
-def test_filters_that_hardly_anything_or_nearly_all_passes_have_no_search(tmp_path):
-    vectors, names = catalogue(), [f"item-{number}" for number in range(N_ITEMS)]
-    build_scan(vectors, tmp_path, user_vectors=vectors[:200])
-    scan, items = ScanIndex.open(tmp_path, vectors), Vocabulary.build(names)
-    for n_passing in (900, 2_000):
-        puts = [Put(1 + place, name, {"T1": "a"}) for place, name in enumerate(names[:n_passing])]
-        table = FilterTable.of(items, Features.of(None, SCHEMA, offset=0).with_puts(puts), scan=scan)
-        part = table.keep_part("filter", table.compiled(FILTER, {}))
-        assert part.candidates.count(N_ITEMS) == n_passing
-        assert not table.may_be_searched("filter", part)
+@pytest.mark.parametrize("n_passing", [900, 2_000])
+def test_filters_that_hardly_anything_or_nearly_all_passes_have_no_search(scan, n_passing):
+    table = table_of(scan, n_passing)
+    part = table.keep_part("filter", table.compiled(FILTER, {}))
+    assert part.candidates.count(N_ITEMS) == n_passing
+    assert not table.may_be_searched("filter", part)
+
+
+def test_more_filters_than_searches_have_room_for_are_compiled_once_and_hardly_searched_anew(scan, monkeypatch):
+    n_passing = N_ITEMS // 2
+    monkeypatch.setattr(filter_table, "_SEARCHES_BYTES", 4 * n_passing * scan.bytes_per_item)
+    monkeypatch.setattr(filter_table, "_KEPT_BYTES", 9 * N_ITEMS)
+    table, arns = table_of(scan, n_passing), [f"filter-{number}" for number in range(9)]
+
+    rounds = [[use(table, arn) for arn in arns] for _ in range(31)]
+
+    assert [{done for done, _ in used} for used in rounds] == [{"compiled"}, {"searched", ""}] + 29 * [{""}]
+    assert {sum(is_searched for _, is_searched in used) for used in rounds[1:]} == {4}
+
+    # Once those are used alone that had no room, they get it from those that were used longest ago.
+    later = [[use(table, arn) for arn in arns[5:]] for _ in range(4)]
+    assert later[-1] == 4 * [("", True)]
+    assert [use(table, arn) for arn in arns[:4]] == 4 * [("", False)]
+    assert all(table.kept_part(arn, FILTER, {}) is not None for arn in arns)
+
+
+def test_a_filter_that_was_let_go_has_a_search_again_when_it_is_used_again(scan, monkeypatch):
+    monkeypatch.setattr(filter_table, "_KEPT", 8)
+    table = table_of(scan, N_ITEMS // 2)
+    for turn in range(2):
+        assert [use(table, "a")[0] for _ in range(3)] == ["compiled", "searched", ""], turn
+        for number in range(8):
+            use(table, f"filter-{number}")
+
+
+def test_a_new_table_goes_on_counting_for_filters_that_had_no_room(scan, monkeypatch):
+    n_passing = N_ITEMS // 2
+    monkeypatch.setattr(filter_table, "_SEARCHES_BYTES", n_passing * scan.bytes_per_item)
+    table, done = table_of(scan, n_passing), []
+    for _ in range(36):  # something is put after each two requests
+        done.append((use(table, "first"), use(table, "second")))
+        table = table_of(scan, n_passing, before=table, recent=table.recent_parts())
+
+    searched = [place for place, (_, second) in enumerate(done) if second[0] == "searched"]
+    assert searched == [32]
+
+
+def test_a_search_that_a_put_makes_needless_or_too_large_is_given_up(scan, monkeypatch):
+    table = table_of(scan, N_ITEMS // 2)
+    assert [use(table, "filter")[0] for _ in range(2)] == ["compiled", "searched"]
+
+    def search_after(n_passing):
+        after = table_of(scan, n_passing, before=table, recent=table.recent_parts())
+        return after.kept_part("filter", FILTER, {}).candidates.search()
+
+    assert search_after(N_ITEMS // 2 - 1).size == N_ITEMS // 2 - 1
+    assert search_after(N_ITEMS // 2 + 1) is None
+    assert search_after(filter_table._LEAST_SEARCHED - 1) is None
+    monkeypatch.setattr(filter_table, "_SEARCH_BYTES", (N_ITEMS // 2 - 10) * scan.bytes_per_item)
+    assert search_after(N_ITEMS // 2 - 9) is None
