@@ -225,6 +225,11 @@ class FilterTable:
                 self._used_again.discard(key)
         return part
 
+    def keep_searched(self, filter_arn: str, part: StaticPart, searched: StaticPart) -> None:
+        """Keep a part with its search in the place of the same one without, if that is kept still."""
+        if self._static.get(_key(filter_arn, part.definition, part.sent)) is part:
+            self.keep_part(filter_arn, searched)
+
     def recent_parts(self) -> list[tuple[str, StaticPart]]:
         """Return the filters that were used last, with their ARNs, for another table of the same model."""
         return [(key[0], part) for key, part in list(self._static.items())[-_RECOMPILED:]]

@@ -11,11 +11,12 @@ import numpy as np
 
 from common.auth import current_caller
 from common.errors import InvalidInput
-from common.filters import Dataset, Target, event_key
+from common.filters import Dataset, Filter, Target, event_key
 from common.filters.expression import Scalar
+from common.logs import get_logger
 from common.telemetry import span
 from inference.candidates import ItemList
-from inference.filter_table import Passing
+from inference.filter_table import FilterTable, Passing, StaticPart
 from inference.filtering import evaluate
 from inference.recent_events import RecentHistory
 from inference.used_items import EventWindow, left_out_items
@@ -29,6 +30,7 @@ from runtime_service.serving.deployments import Deployment
 
 __all__ = ["RequestFilters", "Situation"]
 
+_log = get_logger(__name__)
 #: Tables with more rows are not compiled for on the event loop.
 _INLINE_ROWS: Final = 200_000
 _NO_ITEMS: Final = np.empty(0, np.int32)
@@ -70,6 +72,9 @@ class RequestFilters:
         self._follower = follower
         self._histories = histories
         self._events = UserEvents(histories, window)
+        #: What makes searches, referenced from here until it ends; one at a time, as each takes a core and memory.
+        self._searches: set[asyncio.Task[None]] = set()
+        self._searching = asyncio.Semaphore(1)
 
     async def passing(self, choice: FilterChoice, situation: Situation) -> Passing:
         """Return what passes a filter.
@@ -100,22 +105,9 @@ class RequestFilters:
             user_id=situation.user_id,
         )
         table = await self._follower.filter_table(deployment, _DATASETS[situation.target])
-        part = table.kept_part(choice.arn, definition, choice.values)
-        if part is None:
-            if table.table.n_rows <= _INLINE_ROWS:
-                made = table.compiled(definition, choice.values)
-            else:
-                made = await asyncio.to_thread(table.compiled, definition, choice.values)
-            part = table.keep_part(choice.arn, made)
-        elif table.may_be_searched(choice.arn, part):
-            if table.table.n_rows <= _INLINE_ROWS:
-                made = table.searched(part)
-            else:
-                made = await asyncio.to_thread(table.searched, part)
-            part = table.keep_part(choice.arn, made)
         return evaluate(
             table,
-            part,
+            await self._part(table, choice, definition),
             used=lambda types: self._events.find(
                 deployment, situation.user_id, target=situation.target, types=types, seen=situation.recent
             ),
@@ -123,6 +115,31 @@ class RequestFilters:
             item_id=situation.item_id,
             unknown_ids=() if situation.listed is None else situation.listed.unknown_ids,
         )
+
+    async def _part(self, table: FilterTable, choice: FilterChoice, definition: Filter) -> StaticPart:
+        """Return what of a filter does not depend on the request; no request waits for a search of what passes."""
+        part = table.kept_part(choice.arn, definition, choice.values)
+        if part is not None:
+            if table.may_be_searched(choice.arn, part):
+                task = asyncio.create_task(self._search(table, choice.arn, part))
+                self._searches.add(task)
+                task.add_done_callback(self._searches.discard)
+            return part
+        if table.table.n_rows <= _INLINE_ROWS:
+            return table.keep_part(choice.arn, table.compiled(definition, choice.values))
+        made = await asyncio.to_thread(table.compiled, definition, choice.values)
+        # Another request may have been faster, and what it kept may have its search by now.
+        return table.kept_part(choice.arn, definition, choice.values) or table.keep_part(choice.arn, made)
+
+    async def _search(self, table: FilterTable, filter_arn: str, part: StaticPart) -> None:
+        """Make the search of what passes, for the requests to come."""
+        try:
+            async with self._searching:
+                searched = await asyncio.to_thread(table.searched, part)
+        except Exception as error:  # noqa: BLE001 -- requests are answered without it, as before
+            _log.error("filter_search_not_made", filter_arn=filter_arn, exc_info=error)
+        else:
+            table.keep_searched(filter_arn, part, searched)
 
     def left_out(self, situation: Situation) -> ItemIndexes:
         """Return the items that the recipe itself leaves out of what a user gets: int32 [k], ascending.

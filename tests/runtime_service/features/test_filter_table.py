@@ -260,3 +260,15 @@ def test_a_search_that_a_put_makes_needless_or_too_large_is_given_up(scan, monke
     assert search_after(filter_table._LEAST_SEARCHED - 1) is None
     monkeypatch.setattr(filter_table, "_SEARCH_BYTES", (N_ITEMS // 2 - 10) * scan.bytes_per_item)
     assert search_after(N_ITEMS // 2 - 9) is None
+
+
+def test_a_search_is_kept_only_for_what_it_was_made_of(scan):
+    table = table_of(scan, N_ITEMS // 2)
+    part = table.keep_part("filter", table.compiled(FILTER, {}))
+    searched = table.searched(part)
+    other = table.keep_part("filter", table.compiled(FILTER, {}))
+
+    table.keep_searched("filter", part, searched)
+    assert table.kept_part("filter", FILTER, {}) is other
+    table.keep_searched("filter", other, searched)
+    assert table.kept_part("filter", FILTER, {}) is searched
