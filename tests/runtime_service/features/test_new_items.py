@@ -242,15 +242,23 @@ def test_a_model_whose_encoder_trips_keeps_no_other_group_waiting(runtime, named
         answer = runtime.recommend(campaign, user_id=user(0), num_results=N_ITEMS + 1, filter_arn=filter_arn("lower"))
         return set(ids(answer))
 
+    def events():
+        return [entry for entry in logs if entry["event"] in ("features_not_updated", "features_updated")]
+
     with capture_logs() as logs:
-        for group in groups:
-            runtime.put(group, "ITEMS", "put-now", json.dumps({"t1": "lower", "about": WORDS["lower"]}))
-            runtime.put(group, "ITEMS", item(1), json.dumps({"t1": "lower"}))
-        wait_until(lambda: passing(campaigns[1]) == {"put-now", item(1)})
-        # What of the other one does not need the encoder is up to date as well.
-        wait_until(lambda: passing(campaigns[0]) == {item(1)})
-        tripping.is_mended = True
-        wait_until(lambda: passing(campaigns[0]) == {"put-now", item(1)})
-        wait_until(lambda: [entry["event"] for entry in logs] == ["features_not_updated", "features_updated"])
-    assert logs[0]["exc_info"].__notes__ == [f"dataset group {groups[0]}, ITEMS"]
-    runtime.assign(*named["messages"])
+        try:
+            for group in groups:
+                runtime.put(group, "ITEMS", "put-now", json.dumps({"t1": "lower", "about": WORDS["lower"]}))
+                runtime.put(group, "ITEMS", item(1), json.dumps({"t1": "lower"}))
+            wait_until(lambda: passing(campaigns[1]) == {"put-now", item(1)})
+            # What of the other one does not need the encoder is up to date as well.
+            wait_until(lambda: passing(campaigns[0]) == {item(1)})
+        finally:
+            tripping.is_mended = True
+        try:
+            wait_until(lambda: passing(campaigns[0]) == {"put-now", item(1)})
+            wait_until(lambda: {entry["event"] for entry in events()} == {"features_not_updated", "features_updated"})
+        finally:
+            runtime.assign(*named["messages"])
+    failed = [entry for entry in events() if entry["event"] == "features_not_updated"]
+    assert failed[0]["exc_info"].__notes__ == [f"dataset group {groups[0]}, ITEMS"]
