@@ -74,9 +74,9 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
     )
     index: Literal["auto", "exact", "scan", "lists", "annoy"] = Field(
         "auto",
-        description="How candidates are found: `auto` takes what each artifact's calibration chose; `scan` and `exact` "
-        "answer exactly, by the scan over bytes and by scoring all items; `lists` and `annoy` are taken where the "
-        "artifact has them.",
+        description="How candidates are found: `auto` takes what each artifact's calibration chose; `exact` "
+        "scores all items; `scan`, which is exact too, `lists` and `annoy` are taken where the artifact has them, and "
+        "else what was chosen.",
     )
     cache_dir: Path = Field(
         Path("tailorbird-data/runtime/artifacts"),

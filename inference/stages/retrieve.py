@@ -4,8 +4,9 @@ What is left to be scored has, for certain or nearly so, the best that may be re
 way is taken: few candidates are scored as they are; others are searched for with the index, or, where a filter chose
 them or more are wanted than the index was measured to be good for, with the scan, which is exact. Where hardly anything
 is left out, it is asked for so many items more; else the scan takes only what may be returned. What a filter that is
-used again lets pass has a scan of its own, whose work is in proportion to that. Where there is no scan, or the index
-finds too few, there is no shortlist: all items are scored, each once, which is exact too.
+used again lets pass has a scan of its own, whose work is in proportion to that. Where the index finds too few, the scan
+is taken; where there is none, or nearly all are wanted, there is no shortlist: all items are scored, each once, which
+is exact too.
 """
 
 from __future__ import annotations
