@@ -355,6 +355,10 @@ class FeatureUpdater:
         recent = {key: table.recent_parts() for key, table in self._tables.items()}
         assigned = self._assigned_tables(groups)
         made = await asyncio.to_thread(_made, assigned, self._tables, self._encoded, recent)
+        # Offsets promise what filters read, and not the vectors of new items, which take several rounds anyhow.
+        is_behind = bool(failures) or not all(
+            key in made.tables and assigned[key].fits(made.tables[key]) for key in made.failures
+        )
         failures += made.failures.values()
         # All at once, so that a request sees one state.
         self._tables, self._encoded, self._failures = made
@@ -364,7 +368,7 @@ class FeatureUpdater:
         for arn, group in self._groups.items():
             group.state = states.get(arn, group.state)
         self._seen = None if failures else seen
-        self._looked = self._looked if failures else progress.position
+        self._looked = self._looked if is_behind else progress.position
         await self._tell_held()
         for _, group in tried:
             waited_for = group.meaning.locations.keys() & ID_COLUMNS.keys()

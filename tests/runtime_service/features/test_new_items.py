@@ -10,23 +10,27 @@ import pytest
 from structlog.testing import capture_logs
 
 from common.avro import AvroSchema
+from common.event_offsets import OFFSET_KEY
 from common.features import Features, Put
+from common.positions import Position
 from common.testing import wait_until
 from inference.encoded_items import EncodedNewItems, encoded_new_items, read_columns
 from inference.filter_table import FilterTable
 from inference.model import ModelLoader
 from inference.new_items import NewItemList
+from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
 from recipes.catalog import get_recipe
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.ports import ContentColumns
 from recipes.registry import make_fitter, read_config
 from tests.runtime_service.features.running import filter_arn, group_message, publish_rows
-from tests.runtime_service.servicers.wire import ids
+from tests.runtime_service.servicers.wire import as_role, ids
 from tests.runtime_service.world import (
     N_ITEMS,
     PERSONAL,
     SMALL,
     Fitted,
+    campaign,
     item,
     local_store,
     publish,
@@ -235,12 +239,18 @@ def test_a_model_whose_encoder_trips_keeps_no_other_group_waiting(runtime, named
     groups = [f"arn:aws:personalize:us-east-1:000000000000:dataset-group/trips-{number}" for number in (1, 2)]
     campaigns = [runtime.serve(name, group) for name, group in zip(("tripping", PERSONAL), groups, strict=True)]
     schemas = {"ITEMS": ITEMS}
-    messages = [group_message(group, {"ITEMS": None}, FILTERS, schemas=schemas) for group in groups]
-    runtime.assign(*named["messages"], *messages)
+    tripped = [group_message(group, {"ITEMS": None}, FILTERS, schemas=schemas) for group in groups]
+    runtime.assign(*named["messages"], *tripped)
 
     def passing(campaign):
         answer = runtime.recommend(campaign, user_id=user(0), num_results=N_ITEMS + 1, filter_arn=filter_arn("lower"))
         return set(ids(answer))
+
+    def included():
+        """Return the offset that answers of a worker say to include."""
+        request = messages.GetRecommendationsRequest(campaign_arn=campaign(campaigns[1]), user_id=user(0))
+        _, answered = runtime.stub.GetRecommendations.with_call(request, metadata=as_role("client"), timeout=60)
+        return Position.parse(dict(answered.trailing_metadata())[OFFSET_KEY], field="offset").offset
 
     def events():
         return [entry for entry in logs if entry["event"] in ("features_not_updated", "features_updated")]
@@ -249,10 +259,12 @@ def test_a_model_whose_encoder_trips_keeps_no_other_group_waiting(runtime, named
         try:
             for group in groups:
                 runtime.put(group, "ITEMS", "put-now", json.dumps({"t1": "lower", "about": WORDS["lower"]}))
-                runtime.put(group, "ITEMS", item(1), json.dumps({"t1": "lower"}))
+                last = runtime.put(group, "ITEMS", item(1), json.dumps({"t1": "lower"}))
             wait_until(lambda: passing(campaigns[1]) == {"put-now", item(1)})
             # What of the other one does not need the encoder is up to date as well.
             wait_until(lambda: passing(campaigns[0]) == {item(1)})
+            # So nobody who waits for what was put waits in vain.
+            wait_until(lambda: included() >= last)
         finally:
             tripping.is_mended = True
         try:
