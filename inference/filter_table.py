@@ -182,8 +182,8 @@ class FilterTable:
             return False
         assert self.scan is not None
         n_uses = self._n_uses[key] = self._n_uses.get(key, 0) + 1
-        wanted = part.candidates.count(len(self.items)) * self.scan.bytes_per_item
-        has_room = wanted + sum(_search_bytes(one) for one in self._static.values()) <= _SEARCHES_BYTES
+        size = part.candidates.count(len(self.items)) * self.scan.bytes_per_item
+        has_room = size + sum(_search_bytes(one) for one in self._static.values()) <= _SEARCHES_BYTES
         if not has_room and n_uses < _DISPLACING_USES:
             return False
         self._n_uses[key] = 0

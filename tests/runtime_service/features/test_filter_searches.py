@@ -70,15 +70,15 @@ def test_no_request_waits_until_what_passes_can_be_searched(runtime, name, kept,
 
     monkeypatch.setattr(ScanIndex, "narrowed", narrowed_late)
     try:
-        answers = [recommend(runtime, name, "slow") for _ in range(4)]
+        recommended = [recommend(runtime, name, "slow") for _ in range(4)]
         assert kept("slow").candidates.search() is None
     finally:
         go_on.set()
 
     wait_until(lambda: kept("slow").candidates.search() is not None)
-    answers.append(recommend(runtime, name, "slow"))
-    assert set(answers[0]) <= EVEN
-    assert answers == 5 * [answers[0]]
+    recommended.append(recommend(runtime, name, "slow"))
+    assert set(recommended[0]) <= EVEN
+    assert recommended == 5 * [recommended[0]]
 
 
 def test_a_filter_that_was_slow_to_compile_takes_no_search_from_one_that_was_faster(runtime, name, kept, monkeypatch):
@@ -98,13 +98,13 @@ def test_a_filter_that_was_slow_to_compile_takes_no_search_from_one_that_was_fas
     late = runtime.stub.GetRecommendations.future(request, metadata=as_role("client"), timeout=60)
     try:
         assert began.wait(60.0)
-        answers = [recommend(runtime, name, "late") for _ in range(2)]
+        recommended = [recommend(runtime, name, "late") for _ in range(2)]
         wait_until(lambda: kept("late").candidates.search() is not None)
         part = kept("late")
     finally:
         go_on.set()
 
-    assert ids(late.result(60.0)) == answers[0]
+    assert ids(late.result(60.0)) == recommended[0]
     assert kept("late") is part
 
 
@@ -114,10 +114,10 @@ def test_a_search_that_cannot_be_made_is_logged_and_requests_are_answered_withou
 
     monkeypatch.setattr(ScanIndex, "narrowed", broken)
     with capture_logs() as logs:
-        answers = [recommend(runtime, name, "broken") for _ in range(4)]
+        recommended = [recommend(runtime, name, "broken") for _ in range(4)]
         failed = wait_until(lambda: [entry for entry in logs if entry["event"] == "filter_search_not_made"])
 
     assert [(entry["filter_arn"], str(entry["exc_info"])) for entry in failed] == [(filter_arn("broken"), "a bug")]
     assert kept("broken").candidates.search() is None
-    assert set(answers[0]) <= EVEN
-    assert answers == 4 * [answers[0]]
+    assert set(recommended[0]) <= EVEN
+    assert recommended == 4 * [recommended[0]]
