@@ -247,7 +247,7 @@ def test_of_far_too_many_calls_some_are_refused_and_the_others_do_not_wait_long(
     assert (internal.requests, internal.wrong, n_internal) == (4000, 0, 4000)
     assert (clients.requests, clients.wrong) == (4000, 4000 - n_clients)
     assert 0 < n_clients < 4000
-    assert percentile(clients.latencies_ms, 0.5) < percentile(internal.latencies_ms, 0.5) / 2
+    assert percentile(clients.latencies_ms, 0.5) < percentile(internal.latencies_ms, 0.5)
 
 
 def test_clients_do_not_repeat_what_was_refused():

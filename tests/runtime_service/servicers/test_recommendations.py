@@ -130,7 +130,7 @@ def test_item_is_passed_over_where_recommendations_are_personal(recommend):
 
 
 def test_an_item_that_is_explored_says_so_and_has_no_score(recommend):
-    items = recommend("explored", user_id=user(1), num_results=8).item_list
+    items = recommend("explored", user_id=user(2), num_results=8).item_list
 
     explored = [entry for entry in items if entry.reason]
     assert {entry.item_id for entry in explored} == {item(0), item(1), item(2)}
@@ -140,8 +140,8 @@ def test_an_item_that_is_explored_says_so_and_has_no_score(recommend):
 
 
 def test_an_answer_that_shows_new_items_is_kept_for_events_that_refer_to_it(recommend, history_files):
-    answer = recommend("explored", user_id=user(1), num_results=8)
-    plain = recommend("films", user_id=user(1), num_results=8)
+    answer = recommend("explored", user_id=user(2), num_results=8)
+    plain = recommend("films", user_id=user(2), num_results=8)
 
     reader = ImpressionReader(history_files / "answers", key_bytes=25)
     assert [len(keys) for keys in reader.take([answer.recommendation_id]).values()] == [3]
