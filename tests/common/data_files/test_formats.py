@@ -144,6 +144,13 @@ def test_what_is_wrong_with_parquet_is_told(tmp_path, change, problem):
     assert problem in rejection(tmp_path / "a.parquet")
 
 
+def test_a_name_that_looks_like_a_pattern_means_its_file_alone(tmp_path):
+    pl.concat([FRAME, FRAME]).write_parquet(tmp_path / "a1.parquet")
+    FRAME.write_parquet(tmp_path / "a[1].parquet")
+
+    assert len(read(tmp_path / "a[1].parquet")) == len(FRAME)
+
+
 @pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[:-9], lambda content: content[50:]])
 def test_damaged_parquet_is_told(tmp_path, damage):
     path = tmp_path / "a.parquet"
