@@ -89,6 +89,7 @@ def test_members_of_json_may_be_missing_null_or_of_no_schema(tmp_path):
         ('{"ITEM_ID": "i", "YEAR": true}', "line 2, YEAR: got 'true', want an integer"),
         ('{"ITEM_ID": "i", "CHILDREN": 1}', "line 2, CHILDREN: got '1', want true or false"),
         ('{"ITEM_ID": "i", "GENRES": ["a"]}', """line 2, GENRES: got '["a"]', want text"""),
+        (f'{{"ITEM_ID": "i", "GENRES": {"[" * 999}{"]" * 999}}}', "GENRES: got 'a list that is nested too deep"),
     ],
 )
 def test_a_bad_object_is_reported_by_line_and_member(tmp_path, line, problem):
