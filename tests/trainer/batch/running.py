@@ -138,7 +138,7 @@ def append_events(table: Table, schema: str, events: Sequence[Sent]) -> None:
         {
             columns.USER_ID: event.user_id or None,
             columns.ITEM_ID: event.item_id,
-            columns.EVENT_TYPE: event.event_type,
+            columns.EVENT_TYPE: event.event_type or None,
             columns.TIMESTAMP: event.seconds,
             columns.SOURCE: columns.SOURCE_PUT,
             columns.EVENT_ID: event.event_id,

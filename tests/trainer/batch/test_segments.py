@@ -10,8 +10,8 @@ import pytest
 
 from common.errors import InvalidInput
 from tests.trainer.batch.planted_segments import USERS, publish_segments, segment_job, users_of
-from tests.trainer.batch.running import SameProcess
-from tests.trainer.place import HEADERS, Place
+from tests.trainer.batch.running import SameProcess, Sent, append_events
+from tests.trainer.place import HEADERS, SCHEMAS, Place
 from trainer.worker import CancelReason, JobCancelled, NullJobContext
 
 COMEDY, DRAMA, WAR = range(3)
@@ -116,6 +116,28 @@ def test_filters_of_users_read_columns_and_events_by_the_values_of_each_line(pla
     assert "filterValues.AGE" in missing["error"]
     assert "filterValues.AGE" in malformed["error"]
     assert "`filterValues`: got ['7'], want an object" in listed["error"]
+
+
+def test_events_without_a_type_and_those_before_a_user_was_known_count(place, compute):
+    publish_segments(place)
+    place.write("events.csv", "u03,i1,5,Buy,")
+    place.bring("s3://films/events.csv")
+    sent = [
+        (1, "", "s1", "Look"), (2, "u06", "s1", "Buy"), (3, "u00", "s2", ""), (4, "", "guest", "Look"),
+        (5, "u07", "s3", "Buy"), (6, "", "s3", "Look"), (7, "u09", "s3", "Buy"),
+    ]  # fmt: skip
+    events = [Sent(number, user, session, "i1", kind, 9, f"e{number}") for number, user, session, kind in sent]
+    append_events(place.table(), SCHEMAS["INTERACTIONS"], events[:4])
+    append_events(place.table(), SCHEMAS["INTERACTIONS"], events[4:])
+    put_lines(place, "a.json", *({"itemId": "i0", "filterValues": {"TYPE": kind}} for kind in ('"look"', '"*"')))
+
+    segment_job(
+        place, compute, filter_expression="INCLUDE UserID WHERE Interactions.EVENT_TYPE IN ($TYPE)", num_results=USERS
+    )
+
+    looked, did_anything = (sorted(answer["output"]["usersList"]) for answer in read_output(place, "a.json"))
+    assert looked == ["u06", "u09"]  # the last user of a session that several shared
+    assert did_anything == ["u00", "u03", "u06", "u07", "u09"]
 
 
 def test_an_exclusion_leaves_users_of_whom_nothing_is_said(place, compute):
