@@ -129,6 +129,30 @@ def test_filters_take_the_values_of_each_line(place):
 
 
 @pytest.mark.parametrize(
+    ("filter_expression", "read"),
+    [
+        ("", []),
+        ('EXCLUDE ItemID WHERE Items.KIND IN ("even") IF CurrentUser.AGE > 3', ["items", "users"]),
+        ('EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*") IF CurrentUser.AGE > 3', ["users"]),
+    ],
+)
+def test_features_are_gathered_where_a_filter_reads_them(place, filter_expression, read):
+    tables = [items_table(place, **{item(0): "even"})]
+    users = avro("Users", column("USER_ID"), column("AGE", ["null", "int"]))
+    events = avro("Interactions", *(column(name) for name in ("USER_ID", "ITEM_ID", "EVENT_TYPE")))
+    tables += [
+        jobs_pb2.DatasetTable(dataset_type=kind, location=f"datasets/group/{kind.lower()}", schema=schema)
+        for kind, schema in (("USERS", users), ("INTERACTIONS", events))
+    ]
+    place.ask({"userId": "user-1"})
+
+    assert place.run(POPULAR_AT, tables=tables, filter_expression=filter_expression).answered_lines == 1
+
+    flushed = [location.removeprefix("datasets/group/") for location in place.flusher.flushed_locations]
+    assert flushed == [*read, "interactions"]
+
+
+@pytest.mark.parametrize(
     ("members", "message"),
     [
         ({"source": "s3://films/nothing/"}, "Invalid S3 input path. `jobInput.s3DataSource.path`: got s3://films/nothing/"),
