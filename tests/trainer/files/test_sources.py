@@ -329,7 +329,8 @@ def test_a_key_that_ends_in_a_slash_is_a_folder(location, folder):
 
 def test_keys_are_taken_as_they_are_and_paths_are_urls():
     assert DATA_LOCATION.parse("s3://bucket/a%20b.csv") == BucketLocation("bucket", "a%20b.csv")
-    assert str(DATA_LOCATION.parse("file:///data/a%20b.csv").path) == "/data/a b.csv"
+    assert str(DATA_LOCATION.parse("file:///data/a%20b%23%3f.csv").path) == "/data/a b#?.csv"
+    assert str(DATA_LOCATION.parse("file:///data/a\tb\n.csv").path) == "/data/a\tb\n.csv"
 
 
 @pytest.mark.parametrize(
@@ -342,6 +343,12 @@ def test_keys_are_taken_as_they_are_and_paths_are_urls():
 )  # fmt: skip
 def test_locations_that_climb_or_are_of_another_kind_are_refused(location):
     with pytest.raises(InvalidInput, match=r"Invalid Data location\. "):
+        DATA_LOCATION.parse(location)
+
+
+@pytest.mark.parametrize("location", ["file:///data/a#1.csv", "file:///data/?/a.csv"])
+def test_paths_are_not_cut_where_urls_have_more_than_a_path(location):
+    with pytest.raises(InvalidInput, match=r"`dataLocation`: got .*, want a path where `\?` is written as %3F"):
         DATA_LOCATION.parse(location)
 
 
