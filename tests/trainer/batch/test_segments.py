@@ -174,6 +174,34 @@ def test_a_filter_that_does_not_fit_any_more_fails_the_job_before_anything_is_to
     assert sorted(path.name for path in (place.bucket / "output").iterdir()) == ["_CHECK", "a.json.out"]
 
 
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("s3://films/input/", "file://{root}/s3/films/./input/"),
+        ("file://{root}/s3/films//input/a.json", "s3://films/input/"),
+        ("s3://films/input/", "file://{root}/s3/films/%69nput/"),
+        ("s3://films/input/", "s3://films/link/"),
+        ("s3://films/linked/", "s3://films/input/"),
+    ],
+)
+def test_nothing_is_written_where_the_input_is_read_whatever_it_is_called(place, compute, source, output):
+    publish_segments(place)
+    put_lines(place, "a.json", {"itemId": "i0"})
+    (place.bucket / "link").symlink_to(place.bucket / "input")
+    (place.bucket / "linked").mkdir()
+    (place.bucket / "linked" / "a.json").symlink_to(place.bucket / "input" / "a.json")
+    source, output = source.format(root=place.root), output.format(root=place.root)
+
+    with pytest.raises(InvalidInput) as caught:
+        segment_job(place, compute, input_location=source, output_location=output)
+
+    assert caught.value.message == (
+        f"Invalid S3 output path. `jobOutput.s3DataDestination.path`: got {output}, "
+        f"want another folder than that of {source}"
+    )
+    assert [path.name for path in (place.bucket / "input").iterdir()] == ["a.json"]
+
+
 class CancelledContext(NullJobContext):
     """A job that is stopped once its output is about to be written."""
 
