@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from common.errors import invalid
 from recipes.components.themes.catalogue import ThemeCatalogue
 from recipes.components.themes.ports import DescribedItem, ThemeWriter
 
@@ -47,9 +48,14 @@ def make_themes(
         writer: Writes them.
 
     Raises:
+        InvalidInput: It writes something else than a text for each list.
         TailorbirdError: As of the writer.
     """
     texts = writer.write(lists)
+    is_listed = isinstance(texts, Sequence) and not isinstance(texts, str)
+    if not is_listed or len(texts) != len(lists) or not all(isinstance(text, str) for text in texts):
+        want = f"a writer that returns {len(lists)} texts, one for each list"
+        raise invalid("TAILORBIRD_THEME_WRITER", got=texts, want=want)
     return [Theme(text, _relevance(text, items, catalogue)) for text, items in zip(texts, lists, strict=True)]
 
 
