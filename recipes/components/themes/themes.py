@@ -52,11 +52,16 @@ def make_themes(
         TailorbirdError: As of the writer.
     """
     texts = writer.write(lists)
-    is_listed = isinstance(texts, Sequence) and not isinstance(texts, str)
-    if not is_listed or len(texts) != len(lists) or not all(isinstance(text, str) for text in texts):
+    if not _are_texts(texts, len(lists)):
         want = f"a writer that returns {len(lists)} texts, one for each list"
         raise invalid("TAILORBIRD_THEME_WRITER", got=texts, want=want)
     return [Theme(text, _relevance(text, items, catalogue)) for text, items in zip(texts, lists, strict=True)]
+
+
+def _are_texts(written: object, count: int) -> bool:
+    """Tell whether a writer, which may be anybody's, has returned what it should."""
+    is_listed = isinstance(written, Sequence) and not isinstance(written, str)
+    return is_listed and len(written) == count and all(isinstance(text, str) for text in written)
 
 
 def _relevance(text: str, items: Sequence[DescribedItem], catalogue: ThemeCatalogue) -> tuple[float, ...]:
