@@ -121,11 +121,13 @@ class BatchInferenceJobHandler:
                 self._flusher.flush(table.location, context)
         with watch.reading():
             context.report(fraction=0.0, activity="reading what came after the training")
-            features = dict(self._features(wanted, tables, folder))
+            features = dict(self._features(wanted, tables, folder, context))
             recent = None
             if _INTERACTIONS in tables and (recipe.kind.is_personalized or payload.filter_expression):
                 location = tables[_INTERACTIONS].location
-                recent = read_recent_events(self._store, location, watermark=watermark, most=self._history_events)
+                recent = read_recent_events(
+                    self._store, location, watermark=watermark, most=self._history_events, check=context.check
+                )
         enricher = self._enricher(payload, n_lines=n_lines, has_items=_ITEMS in features)
         setup = replace(setup, features=features, enricher=enricher)
         columns = {**OUTPUT_COLUMNS, **({} if setup.enricher is None else setup.enricher.columns)}
@@ -158,7 +160,7 @@ class BatchInferenceJobHandler:
         return ThemeEnricher(column, self._theme_writer, _THEME_SEED)
 
     def _features(
-        self, wanted: Collection[str], tables: Mapping[str, jobs_pb2.DatasetTable], folder: Path
+        self, wanted: Collection[str], tables: Mapping[str, jobs_pb2.DatasetTable], folder: Path, context: JobContext
     ) -> Iterable[tuple[str, FeatureFiles]]:
         """Yield the features that are wanted as they are now, by type of dataset."""
         for kind in wanted:
@@ -173,6 +175,7 @@ class BatchInferenceJobHandler:
                 dataset_type=kind,
                 version=table.version(),
                 folder=place,
+                check=context.check,
             )
             yield kind, FeatureFiles(files.folder, files.manifest.SerializeToString(), tables[kind].schema)
 

@@ -128,7 +128,7 @@ class BatchRunner:
                 for name in ("sources", "input", "work", "output"):
                     (folder / name).mkdir()
                 context.report(fraction=0.0, activity="reading the input")
-                sources = self._sources.fetch(files.input_location, folder=folder / "sources")
+                sources = self._sources.fetch(files.input_location, folder=folder / "sources", check=context.check)
                 _require_apart(output, sources, files)
                 batch_input = read_input(
                     sources,

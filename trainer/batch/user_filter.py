@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -77,6 +77,7 @@ class UserFilter:
         store: Store,
         *,
         folder: Path,
+        check: Callable[[], None],
     ) -> UserFilter:
         """Read what a filter needs of the datasets as they are now.
 
@@ -86,6 +87,7 @@ class UserFilter:
             users: Of the model.
             store: The shared store.
             folder: Existing, empty, for files that stay as long as the filter.
+            check: Called again and again; raises when the job must end.
 
         Raises:
             InvalidInput: The expression does not fit the schemas any more.
@@ -97,7 +99,7 @@ class UserFilter:
         }
         # How many fields a filter may read was checked by the quota when it was created.
         definition = parse_filter(expression, schemas, max_fields=MAX_LENGTH)
-        snapshot = _snapshot(tables.get("USERS"), store, folder)
+        snapshot = _snapshot(tables.get("USERS"), store, folder, check)
         n_rows = 0 if snapshot is None else snapshot.n_rows
         rows = np.full(len(users), -1, np.int32) if snapshot is None else snapshot.ids.indexes_of(users)
         # Users of whom nothing is said are rows of their own, without values.
@@ -105,7 +107,7 @@ class UserFilter:
         rows[missing] = np.arange(n_rows, n_rows + len(missing), dtype=np.int32)
         table = Table(n_rows + len(missing), {} if snapshot is None else snapshot.table.columns)
         needs_events = any(field.dataset is Dataset.INTERACTIONS for field in definition.fields)
-        events = _events(tables["INTERACTIONS"], store, users, rows) if needs_events else {}
+        events = _events(tables["INTERACTIONS"], store, users, rows, check) if needs_events else {}
         return cls(definition, table, rows, events)
 
     def passing(self, values: Mapping[str, str]) -> bytes:
@@ -127,16 +129,28 @@ class UserFilter:
         return kept
 
 
-def _snapshot(table: jobs_pb2.DatasetTable | None, store: Store, folder: Path) -> FeatureSnapshot | None:
+def _snapshot(
+    table: jobs_pb2.DatasetTable | None, store: Store, folder: Path, check: Callable[[], None]
+) -> FeatureSnapshot | None:
     if table is None or not (stored := DatasetTable(store, table.location)).exists():
         return None
     return open_or_make_snapshot(
-        store, table.location, table.schema, dataset_type=table.dataset_type, version=stored.version(), folder=folder
+        store,
+        table.location,
+        table.schema,
+        dataset_type=table.dataset_type,
+        version=stored.version(),
+        folder=folder,
+        check=check,
     )
 
 
 def _events(
-    table: jobs_pb2.DatasetTable, store: Store, users: Vocabulary, row_of_user: NDArray[np.int32]
+    table: jobs_pb2.DatasetTable,
+    store: Store,
+    users: Vocabulary,
+    row_of_user: NDArray[np.int32],
+    check: Callable[[], None],
 ) -> dict[str, FrozenBitMap]:
     """Return the rows of the users with events of each type.
 
@@ -152,6 +166,7 @@ def _events(
 
     def batches() -> Iterator[pl.DataFrame]:
         for batch in stored.batches(list(_EVENT_COLUMNS), version=version):
+            check()
             missing = [pl.lit(None, kind).alias(name) for name, kind in _EVENT_COLUMNS.items() if name not in batch]
             yield batch.with_columns(missing).select(pl.col(name).cast(kind) for name, kind in _EVENT_COLUMNS.items())
 

@@ -25,7 +25,7 @@ from tests.trainer.place import NoEvents
 from trainer.batch.inference_handler import BatchInferenceJobHandler
 from trainer.batch.runner import MAX_FILES, BatchRunner
 from trainer.files.sources import Sources
-from trainer.worker import JobContext, NullJobContext
+from trainer.worker import NO_DETAILS, CancelReason, JobCancelled, JobContext, NullJobContext
 from trainer.workspace import Workspace
 
 
@@ -116,6 +116,21 @@ class BatchPlace:
     def outputs(self) -> list[str]:
         """Return the names of all files of the output."""
         return sorted(path.name for path in (self.bucket / "out").glob("*"))
+
+
+class StoppedWhile(NullJobContext):
+    """The context of a job that is stopped while it does something; its end is not asked for, only noticed."""
+
+    def __init__(self, activity: str) -> None:
+        self._activity = activity
+        self._stopped = False
+
+    def report(self, *, fraction: float, activity: str, details: Mapping[str, float] = NO_DETAILS) -> None:
+        self._stopped = activity == self._activity
+
+    def check(self) -> None:
+        if self._stopped:
+            raise JobCancelled(CancelReason.STOP)
 
 
 @dataclass(frozen=True)

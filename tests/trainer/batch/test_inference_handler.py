@@ -14,6 +14,7 @@ from inference.pipelines import Pipeline
 from protos.tailorbird.internal.v1 import jobs_pb2
 from tests.control_plane.world import avro, column
 from tests.runtime_service.world import N_ITEMS, item
+from tests.trainer.batch.running import StoppedWhile
 from trainer.batch.inputs import PART_LINES
 from trainer.batch.lines import read_lines
 from trainer.batch.randomness import LineRandom
@@ -206,6 +207,20 @@ def test_an_attempt_that_does_not_end_leaves_no_marker_and_the_next_one_has_each
     assert {len(answer["output"]["recommendedItems"]) for answer in written} == {2}
     assert place.outputs() == ["_CHECK", "lines.json.out", "mine.json"]
     assert not list((place.root / "work").glob("job-*"))
+
+
+def test_a_stop_is_noticed_while_features_are_gathered_before_anything_is_touched(place):
+    place.ask({"userId": "user-1"})
+    place.run(POPULAR_AT)
+
+    with pytest.raises(JobCancelled):
+        place.run(
+            POPULAR_AT, tables=[items_table(place, **{item(0): "even"})],
+            filter_expression='EXCLUDE ItemID WHERE Items.KIND IN ("even")',
+            context=StoppedWhile("reading what came after the training"),
+        )  # fmt: skip
+
+    assert place.outputs() == ["_CHECK", "lines.json.out"]
 
 
 def test_exploration_draws_by_artifact_and_user_alone(place):

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import InvalidInput
 from tests.trainer.batch.planted_segments import USERS, publish_segments, segment_job, users_of
-from tests.trainer.batch.running import SameProcess, Sent, append_events
+from tests.trainer.batch.running import SameProcess, Sent, StoppedWhile, append_events
 from tests.trainer.place import HEADERS, SCHEMAS, Place
 from trainer.worker import CancelReason, JobCancelled, NullJobContext
 
@@ -221,6 +221,25 @@ def test_a_job_that_is_stopped_leaves_nothing(place, compute):
         segment_job(place, compute, context=CancelledContext())
 
     assert list((place.bucket / "output").iterdir()) == []
+
+
+@pytest.mark.parametrize("field", ["Users.AGE > 3", 'Interactions.EVENT_TYPE IN ("*")'])
+def test_a_stop_is_noticed_while_the_filter_is_read_before_anything_is_touched(place, compute, field):
+    publish_segments(place)
+    place.write("users.csv", "u01,4", header=HEADERS["USERS"])
+    place.bring("s3://films/users.csv", kind="USERS")
+    place.write("events.csv", "u03,i1,5,Buy,")
+    place.bring("s3://films/events.csv")
+    put_lines(place, "a.json", {"itemId": "i0"})
+    segment_job(place, compute)
+
+    with pytest.raises(JobCancelled):
+        segment_job(
+            place, compute, filter_expression=f"INCLUDE UserID WHERE {field}",
+            context=StoppedWhile("reading what the filter needs"),
+        )  # fmt: skip
+
+    assert sorted(path.name for path in (place.bucket / "output").iterdir()) == ["_CHECK", "a.json.out"]
 
 
 def test_a_version_that_ranks_nobody_is_refused(place, compute):

@@ -18,6 +18,7 @@ from common.settings import StoreSettings
 from common.storage.objects import open_store
 from trainer.files.sources import Sources
 from trainer.settings import TrainerSettings
+from trainer.worker import CancelReason, JobCancelled
 
 
 @pytest.fixture
@@ -247,6 +248,19 @@ def test_files_of_a_service_are_copied(place, remote):
 def test_folders_of_a_service_are_read_on_their_first_level(place, remote):
     files = remote.fetch("s3://films/in/", folder=place.root)
     assert [(file.name, file.path.read_text()) for file in files] == [("a.csv", "A\n1\n"), ("b.csv", "A\n2\n")]
+
+
+def test_a_job_that_must_end_copies_no_more_files(place, remote):
+    checks = iter([None, JobCancelled(CancelReason.STOP)])
+
+    def check():
+        if (error := next(checks)) is not None:
+            raise error
+
+    with pytest.raises(JobCancelled):
+        remote.fetch("s3://films/in/", folder=place.root, check=check)
+
+    assert [path.name for path in place.root.glob("source-*")] == ["source-0"]
 
 
 def test_the_root_of_a_bucket_of_a_service_is_a_folder(place, remote):
