@@ -60,8 +60,9 @@ def make_themes(
 
 def _are_texts(written: object, count: int) -> bool:
     """Tell whether a writer, which may be anybody's, has returned what it should."""
-    is_listed = isinstance(written, Sequence) and not isinstance(written, str)
-    return is_listed and len(written) == count and all(isinstance(text, str) for text in written)
+    if isinstance(written, str) or not isinstance(written, Sequence):
+        return False
+    return len(written) == count and all(isinstance(text, str) for text in written)
 
 
 def _relevance(text: str, items: Sequence[DescribedItem], catalogue: ThemeCatalogue) -> tuple[float, ...]:
