@@ -114,14 +114,14 @@ class BatchInferenceJobHandler:
         watch = DeletionWatch(self._store, [table.location for table in tables.values()])
         setup = self._setup(payload, folder)
         _check_filter(setup, recipe)
-        wanted = _wanted_features(setup.filter(), recipe, is_themed=_is_themed(payload))
+        kinds = _feature_kinds(setup.filter(), recipe, is_themed=_is_themed(payload))
         context.report(fraction=0.0, activity="waiting for the latest events")
         for kind, table in tables.items():
-            if kind == _INTERACTIONS or kind in wanted:
+            if kind == _INTERACTIONS or kind in kinds:
                 self._flusher.flush(table.location, context)
         with watch.reading():
             context.report(fraction=0.0, activity="reading what came after the training")
-            features = dict(self._features(wanted, tables, folder, context))
+            features = dict(self._features(kinds, tables, folder, context))
             recent = None
             if _INTERACTIONS in tables and (recipe.kind.is_personalized or payload.filter_expression):
                 location = tables[_INTERACTIONS].location
@@ -160,10 +160,10 @@ class BatchInferenceJobHandler:
         return ThemeEnricher(column, self._theme_writer, _THEME_SEED)
 
     def _features(
-        self, wanted: Collection[str], tables: Mapping[str, jobs_pb2.DatasetTable], folder: Path, context: JobContext
+        self, kinds: Collection[str], tables: Mapping[str, jobs_pb2.DatasetTable], folder: Path, context: JobContext
     ) -> Iterable[tuple[str, FeatureFiles]]:
-        """Yield the features that are wanted as they are now, by type of dataset."""
-        for kind in wanted:
+        """Yield the features of some datasets as they are now, by type of dataset."""
+        for kind in kinds:
             if kind not in tables or not (table := Table(self._store, tables[kind].location)).exists():
                 continue
             place = folder / f"features-{kind.lower()}"
@@ -184,15 +184,15 @@ def _is_themed(payload: jobs_pb2.BatchInferencePayload) -> bool:
     return payload.mode == BatchInferenceJobMode.BATCH_INFERENCE_JOB_MODE_THEME_GENERATION
 
 
-def _wanted_features(definition: Filter | None, recipe: RecipeSpec, *, is_themed: bool) -> list[str]:
+def _feature_kinds(definition: Filter | None, recipe: RecipeSpec, *, is_themed: bool) -> list[str]:
     """Return the types of the datasets whose features lines are answered by: to gather them takes long."""
     filtered = set() if definition is None else {field.dataset for field in definition.fields}
-    wanted = []
+    kinds = []
     if is_themed or recipe.encodes_new_items or Dataset.ITEMS in filtered:
-        wanted.append(_ITEMS)
+        kinds.append(_ITEMS)
     if Dataset.USERS in filtered:
-        wanted.append(_USERS)
-    return wanted
+        kinds.append(_USERS)
+    return kinds
 
 
 def _question(setup: Setup, part: LinePart, recent: RecentEvents | None) -> Question:
