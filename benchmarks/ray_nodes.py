@@ -28,6 +28,8 @@ _HEALTH: Final = {
     "health_check_period_ms": 300,
     "health_check_failure_threshold": 3,
 }
+#: Until Ray shows the nodes that there are.
+_NODES_SECONDS: Final = 120.0
 
 
 def main() -> None:
@@ -44,6 +46,8 @@ def main() -> None:
             node = cluster.add_node(num_cpus=1, **_NODE)
             [raylet] = [process.process.pid for process in node.all_processes["raylet"]]
             nodes[raylet] = node
+            # Ray counts the processors of a node that was killed until it notices its end.
+            cluster.wait_for_nodes(_NODES_SECONDS)
             replies.write(json.dumps(raylet) + "\n")
         else:
             cluster.remove_node(nodes.pop(argument), allow_graceful=False)

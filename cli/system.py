@@ -60,8 +60,11 @@ _INHERITED: Final = frozenset(
 )
 _INHERITED_PREFIXES: Final = (
     "LC_", "PYTHON", "SSL_CERT_", "JAX_", "XLA_", "CUDA_", "NVIDIA_", "OMP_", "OPENBLAS_", "MKL_",
-    "POLARS_", "GRPC_", "NUMBA_", "RAY_",
+    "POLARS_", "GRPC_", "NUMBA_",
 )  # fmt: skip
+#: Variables of Ray, a token of its cluster among them, are for the process that speaks with it.
+_RAY_PREFIX: Final = "RAY_"
+_USES_RAY: Final = frozenset({"trainer"})
 #: Settings of an S3-compatible service.
 _S3_PREFIX: Final = "TAILORBIRD_S3_"
 #: An address of one process, which five cannot share.
@@ -235,10 +238,11 @@ def inherited_environment(environ: Mapping[str, str], process: str) -> dict[str,
     }
     if uses_s3 and environ.get(_AWS_S3):
         settings |= AWS_VARIABLES
+    prefixes = (*_INHERITED_PREFIXES, _RAY_PREFIX) if process in _USES_RAY else _INHERITED_PREFIXES
     return {
         name: value
         for name, value in environ.items()
-        if name in _INHERITED or name in settings or name.startswith(_INHERITED_PREFIXES)
+        if name in _INHERITED or name in settings or name.startswith(prefixes)
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from glob import escape
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -88,5 +89,5 @@ class Distinct:
 def _read(files: Iterable[Path]) -> Iterator[pl.DataFrame]:
     """Yield what files hold; each is gone afterwards."""
     for file in sorted(files):
-        yield pl.read_ipc(file)
+        yield pl.read_ipc(escape(str(file)))
         file.unlink()

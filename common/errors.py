@@ -226,7 +226,10 @@ def invalid(field: str, *, got: object, want: str) -> InvalidInput:
         got: What came; long values are shortened.
         want: What would have been right, e.g. `an integer from 1 to 500`.
     """
-    shown = repr(got)
+    try:
+        shown = repr(got)
+    except RecursionError:  # JSON may be nested deeper than Python calls itself
+        shown = f"a {type(got).__name__} that is nested too deep to be shown"
     if len(shown) > 120:
         shown = shown[:117] + "..."
     # A name may have been made of what the caller wrote, too.

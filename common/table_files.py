@@ -96,9 +96,9 @@ def join_table_files(paths: Sequence[Path], path: Path, *, schema: pl.Schema) ->
         PolarsError: A file is damaged.
         OSError: A file is gone, or the new one cannot be written.
     """
-    rows = pl.scan_parquet(list(paths), schema=schema, missing_columns="insert")
+    rows = pl.scan_parquet(list(paths), glob=False, schema=schema, missing_columns="insert")
     rows.sink_parquet(path, compression="snappy", statistics=True)
-    statistics = _statistics(pl.scan_parquet(path), schema)
+    statistics = _statistics(pl.scan_parquet(path, glob=False), schema)
     return TableFile(path, statistics["numRecords"], schema, json.dumps(statistics))
 
 

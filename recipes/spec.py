@@ -206,6 +206,8 @@ class RecipeSpec:
         left_out_event_type: Items that a user has such events with are left out of what the user gets, before any
             filter of the request: Personalize's automatic filter; None where nothing is.
         returns_reasons: Whether answers say why an item is among them where that is no ordinary one.
+        encodes_new_items: Whether its scorer may know items that came after the training by their columns, see
+            `recipes.ports.EncodesNewItems`.
         algorithm: Last part of the ARN of its algorithm; None where that is its own name.
         feature_transformation: Last part of the ARN of its feature transformation, None where none is known.
         published: When Personalize first listed it.
@@ -234,6 +236,7 @@ class RecipeSpec:
     names_user: bool = False
     left_out_event_type: str | None = None
     returns_reasons: bool = False
+    encodes_new_items: bool = False
     algorithm: str | None = None
     feature_transformation: str | None = None
     published: datetime = datetime(2019, 6, 10, tzinfo=UTC)

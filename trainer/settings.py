@@ -14,6 +14,7 @@ from common.compute.ray_cluster import RayCompute
 from common.errors import InvalidInput
 from common.files.locations import INPUT_PATH, LocationField
 from common.files.outputs import Outputs
+from common.processors import usable_processors
 from common.settings import AttributionSettings, ServerSettings, StoreSettings
 from common.telemetry.process import Telemetry
 from inference.past_events import MAX_LATER
@@ -143,10 +144,14 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
             InvalidInput: It is Ray, and there is no address of a cluster, or Ray is not installed.
         """
         if self.compute == "local":
-            return LocalCompute(self.compute_workers or os.cpu_count() or 1)
+            return LocalCompute(self.local_workers())
         if self.ray_address is None:
             raise InvalidInput("`ray_address`: got nothing, want HOST:PORT of a cluster, since `compute` is ray")
         return RayCompute(self.ray_address)
+
+    def local_workers(self) -> int:
+        """Return among how many processes of this machine a job divides its work."""
+        return self.compute_workers or usable_processors()
 
     def outputs(self, field: LocationField) -> Outputs:
         """Return what writes results of jobs into folders that a field of requests names."""

@@ -81,4 +81,9 @@ def _fits(value: Any, kind: str) -> bool:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # read is what is nested four times as deep as what can be written
+        return f"a {type(value).__name__} that is nested too deep to be shown"

@@ -56,10 +56,10 @@ def read_parquet_rows(path: Path, schema: AvroSchema, *, batch_rows: int = _BATC
         BrokenFile: It is damaged, lacks a column, or has one of a type that does not fit.
     """
     try:
-        types = pl.read_parquet_schema(path)
-        _check_types(types, schema)
-        rows = pl.scan_parquet(path).select(field.name for field in schema.fields)
-        total = int(pl.scan_parquet(path).select(pl.len()).collect().item())
+        scanned = pl.scan_parquet(path, glob=False)
+        _check_types(scanned.collect_schema(), schema)
+        rows = scanned.select(field.name for field in schema.fields)
+        total = int(scanned.select(pl.len()).collect().item())
         for start in range(0, total, batch_rows):
             yield ParquetRows(start + 1, rows.slice(start, batch_rows).collect())
     except PolarsError as error:

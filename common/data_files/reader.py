@@ -164,7 +164,7 @@ class DataReader:
 
     def _check_parquet_columns(self, file: DataFile) -> None:
         try:
-            present = pl.read_parquet_schema(file.path)
+            present = pl.scan_parquet(file.path, glob=False).collect_schema()
         except (pl.exceptions.PolarsError, OSError) as error:
             first_line = str(error).split("\n", 1)[0]
             raise BrokenFile(f"got no valid Parquet file ({first_line}), want one that can be read") from error

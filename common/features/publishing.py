@@ -98,6 +98,7 @@ def open_or_make_snapshot(
     version: int,
     folder: Path,
     memory_bytes: int = _MEMORY_BYTES,
+    check: Callable[[], None] = lambda: None,
 ) -> FeatureSnapshot:
     """Open the snapshot of a version of a table; where none with this schema is published, make one for this process.
 
@@ -109,6 +110,7 @@ def open_or_make_snapshot(
         version: Of the table.
         folder: Existing, empty, on this machine: files are kept here for as long as the snapshot is used.
         memory_bytes: As of `publish_snapshot`.
+        check: As of `publish_snapshot`.
 
     Raises:
         ResourceNotFound: The table has no such version.
@@ -124,6 +126,7 @@ def open_or_make_snapshot(
         version=version,
         folder=folder,
         memory_bytes=memory_bytes,
+        check=check,
     )
     return FeatureSnapshot.load(files.folder, files.manifest)
 
@@ -137,6 +140,7 @@ def snapshot_files(
     version: int,
     folder: Path,
     memory_bytes: int = _MEMORY_BYTES,
+    check: Callable[[], None] = lambda: None,
 ) -> Published[FeatureManifest]:
     """Do the same as `open_or_make_snapshot`, for other processes: return the files, which `FeatureSnapshot` loads."""
     try:
@@ -155,7 +159,7 @@ def snapshot_files(
         version=version,
         folder=folder,
         memory_bytes=memory_bytes,
-        check=lambda: None,
+        check=check,
     )
     return Published(folder / _FILES, manifest)
 

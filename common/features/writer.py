@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from glob import escape
 from pathlib import Path
 from typing import Final
 
@@ -85,7 +86,7 @@ class _Rows:
         """Yield a column, file by file."""
         for file in self.files:
             self.check()
-            yield pl.read_ipc(file, columns=[name])[name]
+            yield pl.read_ipc(escape(str(file)), columns=[name])[name]
 
 
 def _write_rows(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from common.errors import InvalidInput, PermissionDenied, ResourceNotFound, Unavailable
 
@@ -100,7 +100,8 @@ class LocationField:
         Keys of S3 are taken as they are; paths of `file://` are URLs, where `%20` is a blank.
 
         Raises:
-            InvalidInput: It is neither, climbs by `..`, or is a key that S3 clients cannot name.
+            InvalidInput: It is neither, climbs by `..`, is a key that S3 clients cannot name, or a path with `?` or
+                `#`.
         """
         want = "want s3://BUCKET/KEY or file:///PATH, without `..`; a folder ends in `/`"
         if location.startswith("s3://"):
@@ -114,7 +115,9 @@ class LocationField:
                 )
             return BucketLocation(bucket, key)
         if location.startswith("file:///"):
-            path = unquote(urlsplit(location).path)
+            if "?" in location or "#" in location:
+                raise self.invalid(location, "want a path where `?` is written as %3F and `#` as %23")
+            path = unquote(location.removeprefix("file://"))
             if ".." in PurePosixPath(path).parts or "\0" in path:
                 raise self.invalid(location, want)
             return FileLocation(PurePosixPath(path), path.endswith("/"))

@@ -37,6 +37,7 @@ class OutputFolder:
         endpoint: Of the service, or the folder that stands for it; for errors.
         stood_in: The field of the request; for errors.
         manifest: Name of the file whose presence makes the results complete.
+        folder: The folder on this machine, with links followed; None where a service has it.
         files: What was written so far.
     """
 
@@ -46,6 +47,7 @@ class OutputFolder:
     endpoint: str
     stood_in: LocationField
     manifest: str = MANIFEST
+    folder: Path | None = None
     files: list[dict[str, Any]] = field(default_factory=list)
 
     def begin(self, is_result: Callable[[str], bool]) -> None:
@@ -164,4 +166,4 @@ class Outputs:
             cause = error.strerror if isinstance(error, OSError) and error.strerror else "it is a loop of links"
             raise self._field.invalid(location, f"which cannot be written to ({cause}): {path}") from error
         store = open_store(self._settings.model_copy(update={"store_url": str(resolved)}))
-        return OutputFolder(store, "", location, str(resolved), self._field, manifest)
+        return OutputFolder(store, "", location, str(resolved), self._field, manifest, resolved)

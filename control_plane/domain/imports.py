@@ -60,6 +60,8 @@ def _check_location(value: str, *, field: str, want: str) -> str:
         raise not_built(field, got=value, want=want)
     if value.startswith("file:///") and len(value) > len("file:///"):
         longest = _MAX_FILE
+        if "?" in value or "#" in value:
+            raise invalid(field, got=value, want="a path where `?` is written as %3F and `#` as %23")
     elif value.startswith("s3://"):
         longest = _MAX_S3
         bucket, slash, _ = value.removeprefix("s3://").partition("/")

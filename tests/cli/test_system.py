@@ -21,6 +21,7 @@ def environments(tmp_path):
         "AWS_SECRET_ACCESS_KEY": "of-the-shell",
         "TAILORBIRD_LOG_LEVEL": "DEBUG",
         "TAILORBIRD_S3_SECRET_ACCESS_KEY": "of-imports",
+        "RAY_AUTH_TOKEN": "of-the-cluster",
         "TAILORBIRD_WORKERS": "3",
         "TAILORBIRD_NO_SETTING": "of-nobody",
     }
@@ -53,6 +54,10 @@ def test_settings_of_the_shell_are_passed_on(environments):
 def test_only_processes_with_files_of_users_get_the_secret_of_an_object_store(environments):
     with_secret = [name for name, environment in environments.items() if "of-imports" in str(environment)]
     assert with_secret == ["events_service", "trainer"]
+
+
+def test_only_the_trainer_gets_the_token_of_a_ray_cluster(environments):
+    assert [name for name, environment in environments.items() if "of-the-cluster" in str(environment)] == ["trainer"]
 
 
 def test_a_store_that_is_elsewhere_is_for_all_that_open_one_with_its_secret(tmp_path):

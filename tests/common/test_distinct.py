@@ -28,6 +28,14 @@ def test_each_row_is_there_once_whatever_fits_into_memory(tmp_path, memory_bytes
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_looks_like_a_pattern_is_one(tmp_path):
+    folder = tmp_path / "a[1]*"
+    folder.mkdir()
+    reduce = Distinct(("ID",), partial(pl.DataFrame.unique, subset=["ID"]), folder, 4_000, files=4)
+
+    assert sum(map(len, reduce.rows(batches(3_000, distinct=700)))) == 700
+
+
 def test_what_does_not_fit_comes_in_parts(tmp_path):
     reduce = Distinct(("ID",), partial(pl.DataFrame.unique, subset=["ID"]), tmp_path, 20_000)
 

@@ -1,7 +1,8 @@
 """What the catalog declares is what the recipes' code does, and the use cases of domains are Personalize's."""
 
+import pkgutil
 from dataclasses import replace
-from typing import Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -26,6 +27,13 @@ def parameters(name):
 def test_hyperparameters_are_the_fields_of_the_configuration(name):
     assert set(parameters(name)) == set(config_class(RECIPES[name]).model_fields)
     assert set(RECIPES[name].feature_parameters) == config_class(RECIPES[name]).feature_transformation
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_say_whether_their_scorers_encode_new_items(name):
+    load = pkgutil.resolve_name(RECIPES[name].scorer)
+
+    assert hasattr(get_type_hints(load)["return"], "new_item_encoder") == RECIPES[name].encodes_new_items
 
 
 PARAMETERS = [(name, key) for name in CUSTOM for key in parameters(name)]

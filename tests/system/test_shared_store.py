@@ -98,7 +98,7 @@ def delete_user(s3, journey):
     def status():
         return personalize.describe_data_deletion_job(dataDeletionJobArn=arn)["dataDeletionJob"]["status"]
 
-    wait_until(lambda: status() == "COMPLETED", seconds=60, every=0.2)
+    wait_until(lambda: status() == "COMPLETED", seconds=120, every=0.2)
 
 
 def test_two_runtimes_serve_from_s3_what_was_imported_trained_and_put(s3, environ, tmp_path):
@@ -136,11 +136,11 @@ def test_two_runtimes_serve_from_s3_what_was_imported_trained_and_put(s3, enviro
             return {frozenset(item.item_id for item in answer.item_list) for answer in responses}
 
         of_genre = {item for item, film in data.items.items() if genre in film.genres and data.popularity[item]}
-        wait_until(lambda: listed() == {frozenset(of_genre)}, seconds=60, every=0.2)
+        wait_until(lambda: listed() == {frozenset(of_genre)}, seconds=120, every=0.2)
 
         clicked = min(of_genre)
         journey.put_events(journey.create_event_tracker(), USER, [clicked], event_type="click")
-        wait_until(lambda: listed() == {frozenset(of_genre - {clicked})}, seconds=60, every=0.2)
+        wait_until(lambda: listed() == {frozenset(of_genre - {clicked})}, seconds=120, every=0.2)
 
         lines = exported_lines(s3, journey, "before")
         assert len(lines) == len(data.interactions) + 1
@@ -155,4 +155,4 @@ def test_two_runtimes_serve_from_s3_what_was_imported_trained_and_put(s3, enviro
         assert list((tmp_path / "system" / "store").rglob("*")) == []
         personalize.delete_filter(filterArn=filter_arn)
         journey.delete_group(journey.dataset_group_arn)
-        wait_until(lambda: not any(key.startswith("store/") for key in s3.keys("results")), seconds=60, every=0.2)
+        wait_until(lambda: not any(key.startswith("store/") for key in s3.keys("results")), seconds=120, every=0.2)

@@ -1,5 +1,7 @@
 """What the settings of a trainer make of themselves."""
 
+import os
+import sys
 from importlib.util import find_spec
 
 import pytest
@@ -13,6 +15,17 @@ from trainer.settings import TrainerSettings
 
 def test_parts_are_done_on_this_machine_by_default():
     assert isinstance(TrainerSettings().open_compute(), LocalCompute)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has affinities")
+def test_jobs_are_divided_among_the_processors_that_the_trainer_may_use():
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert TrainerSettings().local_workers() == 1
+        assert TrainerSettings(compute_workers=3).local_workers() == 3
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def test_parts_are_done_on_ray_where_the_settings_say_so():

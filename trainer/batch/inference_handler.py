@@ -5,7 +5,8 @@ Answers are those of a runtime that serves the same artifact and has read the lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,7 @@ from common.artifacts import read_manifest
 from common.deletions import DeletionWatch
 from common.errors import invalid
 from common.features.publishing import snapshot_files
-from common.filters import Target
+from common.filters import Dataset, Filter, Target
 from common.positions import Position
 from common.settings import StoreSettings
 from common.storage import Store
@@ -42,8 +43,8 @@ from trainer.worker import JobContext
 __all__ = ["OUTPUT_COLUMNS", "BatchInferenceJobHandler"]
 
 _INTERACTIONS: Final = "INTERACTIONS"
-#: Datasets whose features lines are answered by.
-_FEATURES: Final = ("ITEMS", "USERS")
+_ITEMS: Final = "ITEMS"
+_USERS: Final = "USERS"
 #: The members of an output; the second of recipes that return scores.
 OUTPUT_COLUMNS: Final[Mapping[str, pl.DataType]] = {
     "recommendedItems": pl.List(pl.String()),
@@ -111,18 +112,32 @@ class BatchInferenceJobHandler:
         watermark = Position(manifest.snapshot.event_epoch, manifest.snapshot.event_watermark)
         tables = {item.dataset_type: item for item in payload.tables}
         watch = DeletionWatch(self._store, [table.location for table in tables.values()])
+        setup = self._setup(payload, folder)
+        _check_filter(setup, recipe)
+        kinds = _feature_kinds(setup.filter(), recipe, is_themed=_is_themed(payload))
         context.report(fraction=0.0, activity="waiting for the latest events")
-        used = [table for kind, table in tables.items() if kind in (_INTERACTIONS, *_FEATURES)]
-        for table in used:
-            self._flusher.flush(table.location, context)
+        for kind, table in tables.items():
+            if kind == _INTERACTIONS or kind in kinds:
+                self._flusher.flush(table.location, context)
         with watch.reading():
             context.report(fraction=0.0, activity="reading what came after the training")
-            features = dict(self._features(tables, folder))
+            features = dict(self._features(kinds, tables, folder, context))
             recent = None
             if _INTERACTIONS in tables and (recipe.kind.is_personalized or payload.filter_expression):
                 location = tables[_INTERACTIONS].location
-                recent = read_recent_events(self._store, location, watermark=watermark, most=self._history_events)
-        setup = Setup(
+                recent = read_recent_events(
+                    self._store, location, watermark=watermark, most=self._history_events, check=context.check
+                )
+        enricher = self._enricher(payload, n_lines=n_lines, has_items=_ITEMS in features)
+        setup = replace(setup, features=features, enricher=enricher)
+        columns = {**OUTPUT_COLUMNS, **({} if setup.enricher is None else setup.enricher.columns)}
+        if not recipe.returns_scores:
+            del columns["scores"]
+        return Work(answer, lambda part: _question(setup, part, recent), columns)
+
+    def _setup(self, payload: jobs_pb2.BatchInferencePayload, folder: Path) -> Setup:
+        """Return what is known before anything is read."""
+        return Setup(
             self._store_settings,
             payload.artifact_location,
             folder / "artifact",
@@ -132,30 +147,23 @@ class BatchInferenceJobHandler:
             exploration=ExplorationSettings.read(payload.config.item_exploration_config),
             influence=RankingInfluence.read(payload.config.ranking_influence),
             filter_text=payload.filter_expression,
-            schemas={kind: table.schema for kind, table in tables.items()},
-            features=features,
+            schemas={table.dataset_type: table.schema for table in payload.tables},
             window=self._window,
-            enricher=self._enricher(payload, n_lines=n_lines, has_items="ITEMS" in features),
         )
-        _check_filter(setup, recipe)
-        columns = {**OUTPUT_COLUMNS, **({} if setup.enricher is None else setup.enricher.columns)}
-        if not recipe.returns_scores:
-            del columns["scores"]
-        return Work(answer, lambda part: _question(setup, part, recent), columns)
 
     def _enricher(self, payload: jobs_pb2.BatchInferencePayload, *, n_lines: int, has_items: bool) -> Enricher | None:
         """Return what makes themes; None where none are asked for."""
-        if payload.mode != BatchInferenceJobMode.BATCH_INFERENCE_JOB_MODE_THEME_GENERATION:
+        if not _is_themed(payload):
             return None
         check_theme_job(location=payload.input_location, n_lines=n_lines, has_items=has_items)
         column = payload.theme_generation_config.fields_for_theme_generation.item_name
         return ThemeEnricher(column, self._theme_writer, _THEME_SEED)
 
     def _features(
-        self, tables: Mapping[str, jobs_pb2.DatasetTable], folder: Path
+        self, kinds: Collection[str], tables: Mapping[str, jobs_pb2.DatasetTable], folder: Path, context: JobContext
     ) -> Iterable[tuple[str, FeatureFiles]]:
-        """Yield the features of items and users as they are now, by type of dataset."""
-        for kind in _FEATURES:
+        """Yield the features of some datasets as they are now, by type of dataset."""
+        for kind in kinds:
             if kind not in tables or not (table := Table(self._store, tables[kind].location)).exists():
                 continue
             place = folder / f"features-{kind.lower()}"
@@ -167,8 +175,24 @@ class BatchInferenceJobHandler:
                 dataset_type=kind,
                 version=table.version(),
                 folder=place,
+                check=context.check,
             )
             yield kind, FeatureFiles(files.folder, files.manifest.SerializeToString(), tables[kind].schema)
+
+
+def _is_themed(payload: jobs_pb2.BatchInferencePayload) -> bool:
+    return payload.mode == BatchInferenceJobMode.BATCH_INFERENCE_JOB_MODE_THEME_GENERATION
+
+
+def _feature_kinds(definition: Filter | None, recipe: RecipeSpec, *, is_themed: bool) -> list[str]:
+    """Return the types of the datasets whose features lines are answered by: to gather them takes long."""
+    filtered = set() if definition is None else {field.dataset for field in definition.fields}
+    kinds = []
+    if is_themed or recipe.encodes_new_items or Dataset.ITEMS in filtered:
+        kinds.append(_ITEMS)
+    if Dataset.USERS in filtered:
+        kinds.append(_USERS)
+    return kinds
 
 
 def _question(setup: Setup, part: LinePart, recent: RecentEvents | None) -> Question:

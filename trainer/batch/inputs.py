@@ -225,13 +225,13 @@ def _rows_to_lines(path: Path, target: Path, *, check: Callable[[], None]) -> di
         BrokenFile: It is damaged, or has a column that JSON has nothing for.
     """
     try:
-        columns = dict(pl.read_parquet_schema(path))
+        rows = pl.scan_parquet(path, glob=False)
+        columns = dict(rows.collect_schema())
         for name, kind in columns.items():
             if not _is_plain(kind):
                 raise BrokenFile(
                     f"got a column {name} of the type {kind}, want text, numbers, booleans or lists of them"
                 )
-        rows = pl.scan_parquet(path)
         total = int(rows.select(pl.len()).collect().item())
         with target.open("wb") as lines:
             for start in range(0, total, _PARQUET_ROWS):

@@ -126,7 +126,14 @@ class Answers:
         return b"".join(self._lines)
 
     def _write(self, line: Line, output: Mapping[str, Any] | None, error: str | None) -> None:
-        echo: Any = line.text.decode(errors="replace") if line.members is None else line.members
+        # An object is shown as it was written: what was read of it may be nested deeper than can be written, and its
+        # longest integers have become floats. A CR in an object is white space between its members, but readers of
+        # the output may take it for the end of a line.
+        echo: Any = (
+            line.text.decode(errors="replace")
+            if line.members is None
+            else orjson.Fragment(line.text.replace(b"\r", b" "))
+        )
         self._lines.append(
             orjson.dumps({"input": echo, "output": output, "error": error}, option=orjson.OPT_APPEND_NEWLINE)
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -107,7 +107,9 @@ class RecentEvents:
         }
 
 
-def read_recent_events(store: Store, location: str, *, watermark: Position, most: int) -> RecentEvents:
+def read_recent_events(
+    store: Store, location: str, *, watermark: Position, most: int, check: Callable[[], None] = lambda: None
+) -> RecentEvents:
     """Read what users did after the snapshot of a model.
 
     Args:
@@ -115,6 +117,7 @@ def read_recent_events(store: Store, location: str, *, watermark: Position, most
         location: Of the table of interactions, to which all that was acknowledged is flushed.
         watermark: Place in the log up to which the snapshot has all events.
         most: Newest events of each user or session that are kept, as runtimes keep them.
+        check: Called again and again; raises when the job must end.
 
     Raises:
         CorruptArtifact: A file of the table is damaged or missing.
@@ -124,16 +127,16 @@ def read_recent_events(store: Store, location: str, *, watermark: Position, most
     if not table.exists():
         return _by_user([])
     version = table.version()
-    newer = _rows(table.put_batches(list(_TYPES), version=version, after=watermark.offset))
+    newer = _rows(table.put_batches(list(_TYPES), version=version, after=watermark.offset), check)
     # A session that a user is known of now brings along what was done in it before, however long ago.
     is_tied = pl.col(columns.USER_ID).is_not_null() & pl.col(columns.SESSION_ID).is_not_null()
     tied = newer.filter(is_tied).select(columns.SESSION_ID).unique()
     batches = table.put_batches(list(_TYPES), version=version, up_to=watermark.offset) if len(tied) else ()
-    earlier = _rows(batch.join(tied, on=columns.SESSION_ID, how="semi") for batch in batches)
+    earlier = _rows((batch.join(tied, on=columns.SESSION_ID, how="semi") for batch in batches), check)
     return _by_user(_histories(pl.concat([earlier, newer]).sort(columns.LOG_OFFSET), watermark.offset, most))
 
 
-def _rows(batches: Iterable[pl.DataFrame]) -> pl.DataFrame:
+def _rows(batches: Iterable[pl.DataFrame], check: Callable[[], None]) -> pl.DataFrame:
     """Gather rows with all columns; those of a table that has never had one are null."""
     return pl.concat(
         [pl.DataFrame(schema=_TYPES)]
@@ -143,9 +146,15 @@ def _rows(batches: Iterable[pl.DataFrame]) -> pl.DataFrame:
             # By way of text: 0.7 of 32 bits is 0.7 again, as it was sent.
             .with_columns(pl.col(pl.Float32).cast(pl.String))
             .cast(_TYPES)  # type: ignore[arg-type]  # stubs of Polars
-            for batch in batches
+            for batch in _checked(batches, check)
         ]
     )
+
+
+def _checked(batches: Iterable[pl.DataFrame], check: Callable[[], None]) -> Iterator[pl.DataFrame]:
+    for batch in batches:
+        check()
+        yield batch
 
 
 def _histories(rows: pl.DataFrame, watermark: int, most: int) -> Iterator[tuple[str, list[RecentEvent]]]:

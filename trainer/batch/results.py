@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -114,9 +115,11 @@ class Results(AbstractContextManager["Results"]):
                     for part in parts:
                         self._spool.seek(self._begin[part])
                         target.write(self._spool.read(self._bytes[part]))
+                lines = sum(self._lines[part] for part in parts)
                 if file.columns is not None:
                     self._to_parquet(text, table, file.columns)
-                lines = sum(self._lines[part] for part in parts)
+                    if (rows := _n_rows(table)) != lines:
+                        raise Unavailable(f"{file.name}{ENDING}: got {rows:,} rows, want {lines:,}, one an answer")
                 yield OutputFile(f"{file.name}{ENDING}", text if file.columns is None else table, lines)
             except OSError as error:
                 raise Unavailable(f"the trainer's work folder cannot be written ({error.strerror})") from error
@@ -130,6 +133,11 @@ class Results(AbstractContextManager["Results"]):
             "error": pl.String(),
         }
         if text.stat().st_size:
-            pl.scan_ndjson(text, schema=schema).sink_parquet(table)
+            # Paths count as patterns here; one that matches nothing would be read as no rows.
+            pl.scan_ndjson(escape(str(text)), schema=schema).sink_parquet(table)
         else:
             pl.DataFrame(schema=schema).write_parquet(table)
+
+
+def _n_rows(table: Path) -> int:
+    return int(pl.scan_parquet(table, glob=False).select(pl.len()).collect().item())

@@ -16,11 +16,11 @@ import polars as pl
 
 from common.compute import Compute
 from common.errors import Unavailable
-from common.files.outputs import Outputs
+from common.files.outputs import OutputFolder, Outputs
 from common.logs import get_logger
 from trainer.batch.inputs import PART_LINES, BatchInput, LinePart, read_input
 from trainer.batch.results import ENDING, PartResult, Results
-from trainer.files.sources import Sources
+from trainer.files.sources import SourceFile, Sources
 from trainer.worker import JobContext
 from trainer.workspace import Workspace
 
@@ -128,7 +128,8 @@ class BatchRunner:
                 for name in ("sources", "input", "work", "output"):
                     (folder / name).mkdir()
                 context.report(fraction=0.0, activity="reading the input")
-                sources = self._sources.fetch(files.input_location, folder=folder / "sources")
+                sources = self._sources.fetch(files.input_location, folder=folder / "sources", check=context.check)
+                _require_apart(output, sources, files)
                 batch_input = read_input(
                     sources,
                     folder / "input",
@@ -160,3 +161,15 @@ class BatchRunner:
             results.add(place, result)
             lines = results.answered + results.failed
             context.report(fraction=done / n_parts, activity=f"{lines:,} of {batch_input.n_lines:,} lines answered")
+
+
+def _require_apart(output: OutputFolder, sources: Sequence[SourceFile], files: BatchFiles) -> None:
+    """Check that nothing is written where the input is read, by whatever names the folder is called.
+
+    Of a service a folder has one name, which was compared when the job was created.
+
+    Raises:
+        InvalidInput: The input is in the folder of the output.
+    """
+    if output.folder is not None and any(source.path.parent.samefile(output.folder) for source in sources):
+        raise output.stood_in.invalid(files.output_location, f"want another folder than that of {files.input_location}")

@@ -107,7 +107,9 @@ class BatchSegmentJobHandler:
         features.mkdir()
         with watch.reading():
             context.report(fraction=0.0, activity="reading what the filter needs")
-            return UserFilter.open(payload.filter_expression, tables, users, self._store, folder=features)
+            return UserFilter.open(
+                payload.filter_expression, tables, users, self._store, folder=features, check=context.check
+            )
 
 
 def _passing(lines: LinePart, user_filter: UserFilter) -> PassingUsers:

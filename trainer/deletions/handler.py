@@ -122,7 +122,7 @@ class DeletionJobHandler:
         context.report(fraction=0.0, activity="reading user ids")
         with self._workspace.folder() as folder:
             try:
-                files = self._sources.fetch(payload.data_location, folder=folder, sub_folders=True)
+                files = self._sources.fetch(payload.data_location, folder=folder, sub_folders=True, check=context.check)
                 check_size(files, max_bytes=self._max_bytes)
                 users = DigestSet.of(secrets.token_bytes(_KEY_BYTES), _digests(read_user_ids(files), context))
             except InvalidInput as error:

@@ -119,9 +119,10 @@ def _rows_of_file(table: ErasableTable, name: str, user: DigestSet, folder: Path
     """Count the user's rows of a file that the present version does not have."""
     path = table.local_file(name, folder)
     try:
-        if columns.USER_ID not in pl.read_parquet_schema(path):
+        rows = pl.scan_parquet(path, glob=False)
+        if columns.USER_ID not in rows.collect_schema():
             return 0
-        return int(user.holds_ids(pl.read_parquet(path, columns=[columns.USER_ID])[columns.USER_ID].to_list()).sum())
+        return int(user.holds_ids(rows.select(columns.USER_ID).collect()[columns.USER_ID].to_list()).sum())
     finally:
         _remove_copy(path, folder)
 
@@ -154,7 +155,7 @@ def _additions(path: Path) -> Iterator[dict[str, Any]]:
             if added := json.loads(line).get("add"):
                 yield added
     elif path.suffix == _DATA:
-        yield from (added for added in pl.read_parquet(path, columns=["add"])["add"].to_list() if added)
+        yield from (added for added in pl.read_parquet(path, glob=False, columns=["add"])["add"].to_list() if added)
 
 
 def _remove_copy(path: Path, folder: Path) -> None:

@@ -69,7 +69,9 @@ class Sources:
         self._content = content
         self._max_files = max_files
 
-    def fetch(self, location: str, *, folder: Path, sub_folders: bool = False) -> list[SourceFile]:
+    def fetch(
+        self, location: str, *, folder: Path, sub_folders: bool = False, check: Callable[[], None] = lambda: None
+    ) -> list[SourceFile]:
         """Return the files of a location, by name; those of a service are copied first.
 
         Args:
@@ -77,6 +79,7 @@ class Sources:
             folder: Existing, for copies.
             sub_folders: Whether the files of the folders in a folder are meant as well, and of all those `*.csv` alone:
                 Personalize reads so for data deletion jobs, imports read the first level.
+            check: Called before each copy; raises when the job must end.
 
         Raises:
             InvalidInput: The location is malformed, forbidden, or there is nothing, or too much.
@@ -86,7 +89,7 @@ class Sources:
         if isinstance(parsed, FileLocation):
             path, roots = Path(parsed.path), self._roots
         elif self._settings.s3_endpoint:
-            return self._download(parsed, folder, location=location, sub_folders=sub_folders)
+            return self._download(parsed, folder, location=location, sub_folders=sub_folders, check=check)
         else:
             path, roots = self._buckets / parsed.bucket / parsed.key, (self._buckets,)
         try:
@@ -102,7 +105,15 @@ class Sources:
             cause = error.strerror if isinstance(error, OSError) and error.strerror else "it is a loop of links"
             raise self._field.invalid(location, f"which cannot be read ({cause}): {path}") from error
 
-    def _download(self, parsed: BucketLocation, folder: Path, *, location: str, sub_folders: bool) -> list[SourceFile]:
+    def _download(
+        self,
+        parsed: BucketLocation,
+        folder: Path,
+        *,
+        location: str,
+        sub_folders: bool,
+        check: Callable[[], None],
+    ) -> list[SourceFile]:
         self._field.require_apart(location, parsed, store_url=self._settings.store_url)
         bucket = open_store(self._settings.model_copy(update={"store_url": f"s3://{parsed.bucket}"}))
         nothing = f"{self._content}{' or more' * parsed.is_folder} in the bucket {parsed.bucket}"
@@ -112,6 +123,7 @@ class Sources:
             keys = _keys(bucket, parsed, sub_folders=sub_folders)
             self._check_count(len(keys), location)
             for place, key in enumerate(keys):
+                check()
                 target = folder / f"source-{place}"
                 try:
                     bucket.download(key, target)

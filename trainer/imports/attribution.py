@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Final
 
@@ -94,7 +95,7 @@ class AttributedRows:
         path = self._folder / "report.csv"
         sums = _Sums(self._folder, self._in_memory)
         for file in files:
-            rows = pl.scan_parquet(file.path).select(self._read)
+            rows = pl.scan_parquet(file.path, glob=False).select(self._read)
             rows = rows.filter(pl.col(columns.EVENT_TYPE).is_in(pl.Series(self._types, dtype=pl.String).implode()))
             sums.add(self._added_up(rows.collect(), items))
         with path.open("wb") as target:
@@ -227,7 +228,7 @@ class _Sums:
             return
         self._spill()
         for _, paths in sorted(self._buckets.items()):
-            yield _joined([pl.read_ipc(path) for path in paths])
+            yield _joined([pl.read_ipc(escape(str(path))) for path in paths])
             for path in paths:
                 path.unlink()
 

@@ -94,7 +94,7 @@ class ImportJobHandler:
         with self._workspace.folder() as folder:
             context.report(fraction=0.0, activity="fetching files")
             try:
-                files = self._sources.fetch(payload.data_location, folder=folder)
+                files = self._sources.fetch(payload.data_location, folder=folder, check=context.check)
             except InvalidInput as error:
                 raise import_failed(kind, error.message) from error
             attempt = _Import(self._store, table, payload, context, folder, report)

@@ -59,14 +59,20 @@ class BulkFiles:
         if file.sources is not None:
             return file.sources
         if file.name not in self._sources:
-            scanned = pl.scan_parquet(self.table.local_file(file.name, self.folder)).select(columns.SOURCE).unique()
+            path = self.table.local_file(file.name, self.folder)
+            scanned = pl.scan_parquet(path, glob=False).select(columns.SOURCE).unique()
             self._sources[file.name] = frozenset(scanned.collect()[columns.SOURCE])
         return self._sources[file.name]
 
     def _rows(self, name: str, *, source: str) -> Iterator[pl.DataFrame]:
         path = self.table.local_file(name, self.folder)
-        total = int(pl.scan_parquet(path).select(pl.len()).collect().item())
+        total = int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
         for start in range(0, total, _BATCH_ROWS):
-            rows = pl.scan_parquet(path).slice(start, _BATCH_ROWS).collect().filter(pl.col(columns.SOURCE) == source)
+            rows = (
+                pl.scan_parquet(path, glob=False)
+                .slice(start, _BATCH_ROWS)
+                .collect()
+                .filter(pl.col(columns.SOURCE) == source)
+            )
             if len(rows):
                 yield rows

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from glob import escape
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -141,7 +142,7 @@ class RowFiles:
 
     def _without_suspects(self, written: _Written, repeated: pl.Series | None, suspects: _Suspects) -> TableFile | None:
         """Move the possible duplicates out of a file; None when no row is left."""
-        rows = pl.read_parquet(written.file.path)
+        rows = pl.read_parquet(written.file.path, glob=False)
         hashes = _hashes_of(rows, self._keys)
         is_suspect = hashes.is_in(repeated) if repeated is not None else hashes.is_not_null()
         if not is_suspect.any():
@@ -199,7 +200,7 @@ class _Suspects:
         elif self._recent:
             yield self._unique(pl.concat(self._recent)).drop(_HASH)
         for paths in self._buckets.values():
-            yield self._unique(pl.concat([pl.read_ipc(path) for path in paths])).drop(_HASH)
+            yield self._unique(pl.concat([pl.read_ipc(escape(str(path))) for path in paths])).drop(_HASH)
             for path in paths:
                 path.unlink()
 

@@ -25,7 +25,7 @@ def load_writer(path: str) -> ThemeWriterFactory:
     module, _, attribute = path.partition(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:  # the last of a module as `.x`
         want = f"MODULE:ATTRIBUTE of a factory of theme writers ({error})"
         raise invalid("TAILORBIRD_THEME_WRITER", got=path, want=want) from error
     if not callable(factory):

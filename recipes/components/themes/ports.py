@@ -49,7 +49,7 @@ class ThemeWriter(Protocol):
     def write(self, lists: Sequence[Sequence[DescribedItem]]) -> Sequence[str]:
         """Return a theme for each list, a few words; empty where nothing can be said.
 
-        Called once a job, at most 100 lists at a time, so that a writer can tell them apart.
+        Called once a part of a job with all of its lists, at most 100, so that a writer can tell them apart.
 
         Raises:
             Unavailable: A service that it needs cannot be reached now; the job is tried again.

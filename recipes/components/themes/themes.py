@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from common.errors import invalid
 from recipes.components.themes.catalogue import ThemeCatalogue
 from recipes.components.themes.ports import DescribedItem, ThemeWriter
 
@@ -47,10 +48,21 @@ def make_themes(
         writer: Writes them.
 
     Raises:
+        InvalidInput: It writes something else than a text for each list.
         TailorbirdError: As of the writer.
     """
     texts = writer.write(lists)
+    if not _are_texts(texts, len(lists)):
+        want = f"a writer that returns {len(lists)} texts, one for each list"
+        raise invalid("TAILORBIRD_THEME_WRITER", got=texts, want=want)
     return [Theme(text, _relevance(text, items, catalogue)) for text, items in zip(texts, lists, strict=True)]
+
+
+def _are_texts(written: object, count: int) -> bool:
+    """Tell whether a writer, which may be anybody's, has returned what it should."""
+    if isinstance(written, str) or not isinstance(written, Sequence):
+        return False
+    return len(written) == count and all(isinstance(text, str) for text in written)
 
 
 def _relevance(text: str, items: Sequence[DescribedItem], catalogue: ThemeCatalogue) -> tuple[float, ...]:

@@ -89,6 +89,7 @@ def test_members_of_json_may_be_missing_null_or_of_no_schema(tmp_path):
         ('{"ITEM_ID": "i", "YEAR": true}', "line 2, YEAR: got 'true', want an integer"),
         ('{"ITEM_ID": "i", "CHILDREN": 1}', "line 2, CHILDREN: got '1', want true or false"),
         ('{"ITEM_ID": "i", "GENRES": ["a"]}', """line 2, GENRES: got '["a"]', want text"""),
+        (f'{{"ITEM_ID": "i", "GENRES": {"[" * 999}{"]" * 999}}}', "GENRES: got 'a list that is nested too deep"),
     ],
 )
 def test_a_bad_object_is_reported_by_line_and_member(tmp_path, line, problem):
@@ -142,6 +143,13 @@ def test_parquet_is_read_whatever_its_row_groups(tmp_path, rows):
 def test_what_is_wrong_with_parquet_is_told(tmp_path, change, problem):
     change.write_parquet(tmp_path / "a.parquet")
     assert problem in rejection(tmp_path / "a.parquet")
+
+
+def test_a_name_that_looks_like_a_pattern_means_its_file_alone(tmp_path):
+    pl.concat([FRAME, FRAME]).write_parquet(tmp_path / "a1.parquet")
+    FRAME.write_parquet(tmp_path / "a[1].parquet")
+
+    assert len(read(tmp_path / "a[1].parquet")) == len(FRAME)
 
 
 @pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[:-9], lambda content: content[50:]])

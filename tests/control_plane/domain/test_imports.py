@@ -37,6 +37,12 @@ def test_a_location_that_is_too_long_is_refused_with_the_limit():
         check_data_location("s3://bucket/" + "a" * 256)
 
 
+@pytest.mark.parametrize("location", ["file:///data/a#1.csv", "file:///data/?/a.csv"])
+def test_a_path_that_a_url_would_cut_is_refused(location):
+    with pytest.raises(InvalidInput, match="want a path where `\\?` is written as %3F and `#` as %23"):
+        check_data_location(location)
+
+
 def test_data_on_the_web_is_refused_as_not_built():
     with pytest.raises(InvalidInput, match="not built yet"):
         check_data_location("https://example.com/films.csv")

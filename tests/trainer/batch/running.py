@@ -25,7 +25,7 @@ from tests.trainer.place import NoEvents
 from trainer.batch.inference_handler import BatchInferenceJobHandler
 from trainer.batch.runner import MAX_FILES, BatchRunner
 from trainer.files.sources import Sources
-from trainer.worker import JobContext, NullJobContext
+from trainer.worker import NO_DETAILS, CancelReason, JobCancelled, JobContext, NullJobContext
 from trainer.workspace import Workspace
 
 
@@ -118,6 +118,21 @@ class BatchPlace:
         return sorted(path.name for path in (self.bucket / "out").glob("*"))
 
 
+class StoppedWhile(NullJobContext):
+    """The context of a job that is stopped while it does something; its end is not asked for, only noticed."""
+
+    def __init__(self, activity: str) -> None:
+        self._activity = activity
+        self._stopped = False
+
+    def report(self, *, fraction: float, activity: str, details: Mapping[str, float] = NO_DETAILS) -> None:
+        self._stopped = activity == self._activity
+
+    def check(self) -> None:
+        if self._stopped:
+            raise JobCancelled(CancelReason.STOP)
+
+
 @dataclass(frozen=True)
 class Sent:
     """An event as the log has it."""
@@ -138,7 +153,7 @@ def append_events(table: Table, schema: str, events: Sequence[Sent]) -> None:
         {
             columns.USER_ID: event.user_id or None,
             columns.ITEM_ID: event.item_id,
-            columns.EVENT_TYPE: event.event_type,
+            columns.EVENT_TYPE: event.event_type or None,
             columns.TIMESTAMP: event.seconds,
             columns.SOURCE: columns.SOURCE_PUT,
             columns.EVENT_ID: event.event_id,

@@ -14,6 +14,7 @@ from inference.pipelines import Pipeline
 from protos.tailorbird.internal.v1 import jobs_pb2
 from tests.control_plane.world import avro, column
 from tests.runtime_service.world import N_ITEMS, item
+from tests.trainer.batch.running import StoppedWhile
 from trainer.batch.inputs import PART_LINES
 from trainer.batch.lines import read_lines
 from trainer.batch.randomness import LineRandom
@@ -129,6 +130,30 @@ def test_filters_take_the_values_of_each_line(place):
 
 
 @pytest.mark.parametrize(
+    ("filter_expression", "read"),
+    [
+        ("", []),
+        ('EXCLUDE ItemID WHERE Items.KIND IN ("even") IF CurrentUser.AGE > 3', ["items", "users"]),
+        ('EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*") IF CurrentUser.AGE > 3', ["users"]),
+    ],
+)
+def test_features_are_gathered_where_a_filter_reads_them(place, filter_expression, read):
+    tables = [items_table(place, **{item(0): "even"})]
+    users = avro("Users", column("USER_ID"), column("AGE", ["null", "int"]))
+    events = avro("Interactions", *(column(name) for name in ("USER_ID", "ITEM_ID", "EVENT_TYPE")))
+    tables += [
+        jobs_pb2.DatasetTable(dataset_type=kind, location=f"datasets/group/{kind.lower()}", schema=schema)
+        for kind, schema in (("USERS", users), ("INTERACTIONS", events))
+    ]
+    place.ask({"userId": "user-1"})
+
+    assert place.run(POPULAR_AT, tables=tables, filter_expression=filter_expression).answered_lines == 1
+
+    flushed = [location.removeprefix("datasets/group/") for location in place.flusher.flushed_locations]
+    assert flushed == [*read, "interactions"]
+
+
+@pytest.mark.parametrize(
     ("members", "message"),
     [
         ({"source": "s3://films/nothing/"}, "Invalid S3 input path. `jobInput.s3DataSource.path`: got s3://films/nothing/"),
@@ -182,6 +207,20 @@ def test_an_attempt_that_does_not_end_leaves_no_marker_and_the_next_one_has_each
     assert {len(answer["output"]["recommendedItems"]) for answer in written} == {2}
     assert place.outputs() == ["_CHECK", "lines.json.out", "mine.json"]
     assert not list((place.root / "work").glob("job-*"))
+
+
+def test_a_stop_is_noticed_while_features_are_gathered_before_anything_is_touched(place):
+    place.ask({"userId": "user-1"})
+    place.run(POPULAR_AT)
+
+    with pytest.raises(JobCancelled):
+        place.run(
+            POPULAR_AT, tables=[items_table(place, **{item(0): "even"})],
+            filter_expression='EXCLUDE ItemID WHERE Items.KIND IN ("even")',
+            context=StoppedWhile("reading what came after the training"),
+        )  # fmt: skip
+
+    assert place.outputs() == ["_CHECK", "lines.json.out"]
 
 
 def test_exploration_draws_by_artifact_and_user_alone(place):

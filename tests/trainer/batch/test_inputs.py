@@ -90,6 +90,16 @@ def test_rows_of_parquet_are_lines(tmp_path):
     assert dict(batch_input.files[0].columns) == dict(rows.schema)
 
 
+def test_a_name_that_looks_like_a_pattern_means_its_file_alone(tmp_path):
+    pl.DataFrame({"userId": ["another"]}).write_parquet(tmp_path / "u1.parquet")
+    rows = pl.DataFrame({"userId": ["1"]})
+    rows.write_parquet(tmp_path / "written")
+
+    batch_input = read(tmp_path, {"u[1].parquet": (tmp_path / "written").read_bytes()})
+
+    assert batch_input[0].data == b'{"userId":"1"}\n'
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

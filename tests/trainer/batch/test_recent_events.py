@@ -14,6 +14,7 @@ from tests.control_plane.world import avro, column
 from tests.runtime_service.world import local_store
 from tests.trainer.batch.running import Sent, append_events
 from trainer.batch.recent_events import TableHistory, read_recent_events
+from trainer.worker import CancelReason, JobCancelled
 
 SCHEMA = avro(
     "Interactions", column("USER_ID"), column("ITEM_ID"), column("TIMESTAMP", "long"), column("EVENT_TYPE"),
@@ -43,6 +44,16 @@ def test_events_up_to_the_watermark_are_in_the_model_already(store):
     write(store, (9, "u", "", "before"), (10, "u", "", "last"), (11, "u", "", "first"), (12, "u", "", "second"))
 
     assert read(store, "u", "nobody") == {"u": [(11, "first"), (12, "second")]}
+
+
+def test_a_stop_is_noticed_while_events_are_read(store):
+    write(store, (11, "u", "", "first"))
+
+    def stop():
+        raise JobCancelled(CancelReason.STOP)
+
+    with pytest.raises(JobCancelled):
+        read_recent_events(store, LOCATION, watermark=WATERMARK, most=5, check=stop)
 
 
 def test_a_session_comes_to_its_user_when_the_user_is_known_however_old_it_is(store):

@@ -8,8 +8,9 @@ import random
 import polars as pl
 import pytest
 
+from common.errors import InvalidInput, Unavailable
 from trainer.batch.inputs import PART_LINES, read_input
-from trainer.batch.lines import Answers, read_lines
+from trainer.batch.lines import Answers, read_lines, text_member
 from trainer.batch.results import PartResult, Results
 from trainer.files.sources import SourceFile
 
@@ -39,16 +40,18 @@ def batch_input(tmp_path):
     return read_input([SourceFile(name, tmp_path / name) for name in names], tmp_path / "in", location="s3://films/")
 
 
-def test_files_are_in_the_order_of_their_lines(batch_input, tmp_path):
+@pytest.mark.parametrize("folder", ["out", "out[1]"])
+def test_files_are_in_the_order_of_their_lines(batch_input, tmp_path, folder):
+    (tmp_path / folder).mkdir(exist_ok=True)
     places = list(range(len(batch_input)))
     random.Random(3).shuffle(places)
-    with Results(batch_input, tmp_path / "out", output_columns=COLUMNS) as results:
+    with Results(batch_input, tmp_path / folder, output_columns=COLUMNS) as results:
         for place in [*places, *places[:2]]:  # two parts were done twice
             results.add(place, answered(batch_input[place]))
         files = {}
         for file in results.files():
             if file.name.endswith(".parquet.out"):
-                files[file.name] = pl.read_parquet(file.path)
+                files[file.name] = pl.read_parquet(file.path, glob=False)
             else:
                 files[file.name] = [json.loads(line) for line in file.path.read_text().splitlines()]
             assert len(files[file.name]) == file.lines
@@ -64,6 +67,44 @@ def test_files_are_in_the_order_of_their_lines(batch_input, tmp_path):
     assert table.row(2, named=True) == {"input": {"userId": "u2"}, "output": None, "error": "`userId`: line 3"}
     assert table.row(3, named=True)["output"] == {"recommendedItems": ["i4"], "scores": [0.5]}
     assert (results.answered, results.failed) == (1005 - 335 + 1 + 502 - 167, 335 + 167)
+
+
+def test_a_table_that_lacks_rows_is_not_published(batch_input, tmp_path):
+    with Results(batch_input, tmp_path / "out", output_columns=COLUMNS) as results:
+        for place in range(len(batch_input)):
+            result = answered(batch_input[place])
+            if place == len(batch_input) - 1:
+                result = PartResult(b"", result.answered, result.failed)
+            results.add(place, result)
+        files = results.files()
+        assert [next(files).name for _ in range(2)] == ["a.json.out", "b.json.out"]
+        with pytest.raises(Unavailable, match=r"c.parquet.out: got 500 rows, want 502"):
+            next(files)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b'{"userId": "u", "more": ' + b"[" * 1_000 + b"]" * 1_000 + b"}", id="nested deep"),
+        pytest.param(b'{"userId": "u", "rank": 123456789012345678901}', id="a long integer"),
+        pytest.param(b'{"userId": "u",\r"rank": 1}', id="a CR between members"),
+    ],
+)
+def test_an_object_is_shown_as_it_was_written(text):
+    gathered = Answers()
+    for line in read_lines(text + b'\n{"userId": "w"}\n', first=1):
+        gathered.add(line, {"recommendedItems": []})
+
+    first, second, end = gathered.content().split(b"\n")
+    assert first == b'{"input":' + text.replace(b"\r", b" ") + b',"output":{"recommendedItems":[]},"error":null}'
+    assert (json.loads(second)["input"], end) == ({"userId": "w"}, b"")
+
+
+def test_a_member_that_is_nested_too_deep_fails_its_line_alone():
+    (line,) = read_lines(b'{"userId": ' + b'{"a":' * 1_000 + b"1" + b"}" * 1_001, first=1)
+
+    with pytest.raises(InvalidInput, match="nested too deep to be shown, want the id of a user"):
+        text_member(line.members, "userId", meaning="the id of a user")
 
 
 def test_lines_that_are_no_json_are_shown_as_they_are():

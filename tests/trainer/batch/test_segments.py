@@ -10,8 +10,8 @@ import pytest
 
 from common.errors import InvalidInput
 from tests.trainer.batch.planted_segments import USERS, publish_segments, segment_job, users_of
-from tests.trainer.batch.running import SameProcess
-from tests.trainer.place import HEADERS, Place
+from tests.trainer.batch.running import SameProcess, Sent, StoppedWhile, append_events
+from tests.trainer.place import HEADERS, SCHEMAS, Place
 from trainer.worker import CancelReason, JobCancelled, NullJobContext
 
 COMEDY, DRAMA, WAR = range(3)
@@ -118,6 +118,28 @@ def test_filters_of_users_read_columns_and_events_by_the_values_of_each_line(pla
     assert "`filterValues`: got ['7'], want an object" in listed["error"]
 
 
+def test_events_without_a_type_and_those_before_a_user_was_known_count(place, compute):
+    publish_segments(place)
+    place.write("events.csv", "u03,i1,5,Buy,")
+    place.bring("s3://films/events.csv")
+    sent = [
+        (1, "", "s1", "Look"), (2, "u06", "s1", "Buy"), (3, "u00", "s2", ""), (4, "", "guest", "Look"),
+        (5, "u07", "s3", "Buy"), (6, "", "s3", "Look"), (7, "u09", "s3", "Buy"),
+    ]  # fmt: skip
+    events = [Sent(number, user, session, "i1", kind, 9, f"e{number}") for number, user, session, kind in sent]
+    append_events(place.table(), SCHEMAS["INTERACTIONS"], events[:4])
+    append_events(place.table(), SCHEMAS["INTERACTIONS"], events[4:])
+    put_lines(place, "a.json", *({"itemId": "i0", "filterValues": {"TYPE": kind}} for kind in ('"look"', '"*"')))
+
+    segment_job(
+        place, compute, filter_expression="INCLUDE UserID WHERE Interactions.EVENT_TYPE IN ($TYPE)", num_results=USERS
+    )
+
+    looked, did_anything = (sorted(answer["output"]["usersList"]) for answer in read_output(place, "a.json"))
+    assert looked == ["u06", "u09"]  # the last user of a session that several shared
+    assert did_anything == ["u00", "u03", "u06", "u07", "u09"]
+
+
 def test_an_exclusion_leaves_users_of_whom_nothing_is_said(place, compute):
     publish_segments(place)
     put_lines(place, "a.json", {"itemId": "i0"}, {"itemId": "i0", "filterValues": {"AGE": "3"}})
@@ -152,6 +174,34 @@ def test_a_filter_that_does_not_fit_any_more_fails_the_job_before_anything_is_to
     assert sorted(path.name for path in (place.bucket / "output").iterdir()) == ["_CHECK", "a.json.out"]
 
 
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("s3://films/input/", "file://{root}/s3/films/./input/"),
+        ("file://{root}/s3/films//input/a.json", "s3://films/input/"),
+        ("s3://films/input/", "file://{root}/s3/films/%69nput/"),
+        ("s3://films/input/", "s3://films/link/"),
+        ("s3://films/linked/", "s3://films/input/"),
+    ],
+)
+def test_nothing_is_written_where_the_input_is_read_whatever_it_is_called(place, compute, source, output):
+    publish_segments(place)
+    put_lines(place, "a.json", {"itemId": "i0"})
+    (place.bucket / "link").symlink_to(place.bucket / "input")
+    (place.bucket / "linked").mkdir()
+    (place.bucket / "linked" / "a.json").symlink_to(place.bucket / "input" / "a.json")
+    source, output = source.format(root=place.root), output.format(root=place.root)
+
+    with pytest.raises(InvalidInput) as caught:
+        segment_job(place, compute, input_location=source, output_location=output)
+
+    assert caught.value.message == (
+        f"Invalid S3 output path. `jobOutput.s3DataDestination.path`: got {output}, "
+        f"want another folder than that of {source}"
+    )
+    assert [path.name for path in (place.bucket / "input").iterdir()] == ["a.json"]
+
+
 class CancelledContext(NullJobContext):
     """A job that is stopped once its output is about to be written."""
 
@@ -171,6 +221,25 @@ def test_a_job_that_is_stopped_leaves_nothing(place, compute):
         segment_job(place, compute, context=CancelledContext())
 
     assert list((place.bucket / "output").iterdir()) == []
+
+
+@pytest.mark.parametrize("field", ["Users.AGE > 3", 'Interactions.EVENT_TYPE IN ("*")'])
+def test_a_stop_is_noticed_while_the_filter_is_read_before_anything_is_touched(place, compute, field):
+    publish_segments(place)
+    place.write("users.csv", "u01,4", header=HEADERS["USERS"])
+    place.bring("s3://films/users.csv", kind="USERS")
+    place.write("events.csv", "u03,i1,5,Buy,")
+    place.bring("s3://films/events.csv")
+    put_lines(place, "a.json", {"itemId": "i0"})
+    segment_job(place, compute)
+
+    with pytest.raises(JobCancelled):
+        segment_job(
+            place, compute, filter_expression=f"INCLUDE UserID WHERE {field}",
+            context=StoppedWhile("reading what the filter needs"),
+        )  # fmt: skip
+
+    assert sorted(path.name for path in (place.bucket / "output").iterdir()) == ["_CHECK", "a.json.out"]
 
 
 def test_a_version_that_ranks_nobody_is_refused(place, compute):

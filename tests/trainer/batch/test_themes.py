@@ -129,7 +129,7 @@ def test_lines_of_themes_may_be_parquet(described):
     assert len(output["itemsThemeRelevanceScores"]) == 4
 
 
-@pytest.mark.parametrize("path", ["nowhere.at.all:Writer", "json:Writer", "json:__name__", "json", ""])
+@pytest.mark.parametrize("path", ["nowhere.at.all:Writer", "json:Writer", "json:__name__", "json", "", ".x:y"])
 def test_a_writer_that_is_none_is_named(path):
     with pytest.raises(InvalidInput, match="`TAILORBIRD_THEME_WRITER`"):
         load_writer(path)

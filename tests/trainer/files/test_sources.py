@@ -18,6 +18,7 @@ from common.settings import StoreSettings
 from common.storage.objects import open_store
 from trainer.files.sources import Sources
 from trainer.settings import TrainerSettings
+from trainer.worker import CancelReason, JobCancelled
 
 
 @pytest.fixture
@@ -249,6 +250,19 @@ def test_folders_of_a_service_are_read_on_their_first_level(place, remote):
     assert [(file.name, file.path.read_text()) for file in files] == [("a.csv", "A\n1\n"), ("b.csv", "A\n2\n")]
 
 
+def test_a_job_that_must_end_copies_no_more_files(place, remote):
+    checks = iter([None, JobCancelled(CancelReason.STOP)])
+
+    def check():
+        if (error := next(checks)) is not None:
+            raise error
+
+    with pytest.raises(JobCancelled):
+        remote.fetch("s3://films/in/", folder=place.root, check=check)
+
+    assert [path.name for path in place.root.glob("source-*")] == ["source-0"]
+
+
 def test_the_root_of_a_bucket_of_a_service_is_a_folder(place, remote):
     assert [file.name for file in remote.fetch("s3://films/", folder=place.root)] == ["root.csv"]
 
@@ -329,7 +343,8 @@ def test_a_key_that_ends_in_a_slash_is_a_folder(location, folder):
 
 def test_keys_are_taken_as_they_are_and_paths_are_urls():
     assert DATA_LOCATION.parse("s3://bucket/a%20b.csv") == BucketLocation("bucket", "a%20b.csv")
-    assert str(DATA_LOCATION.parse("file:///data/a%20b.csv").path) == "/data/a b.csv"
+    assert str(DATA_LOCATION.parse("file:///data/a%20b%23%3f.csv").path) == "/data/a b#?.csv"
+    assert str(DATA_LOCATION.parse("file:///data/a\tb\n.csv").path) == "/data/a\tb\n.csv"
 
 
 @pytest.mark.parametrize(
@@ -342,6 +357,12 @@ def test_keys_are_taken_as_they_are_and_paths_are_urls():
 )  # fmt: skip
 def test_locations_that_climb_or_are_of_another_kind_are_refused(location):
     with pytest.raises(InvalidInput, match=r"Invalid Data location\. "):
+        DATA_LOCATION.parse(location)
+
+
+@pytest.mark.parametrize("location", ["file:///data/a#1.csv", "file:///data/?/a.csv"])
+def test_paths_are_not_cut_where_urls_have_more_than_a_path(location):
+    with pytest.raises(InvalidInput, match=r"`dataLocation`: got .*, want a path where `\?` is written as %3F"):
         DATA_LOCATION.parse(location)
 
 

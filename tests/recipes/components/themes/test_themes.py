@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from common.errors import InvalidInput
 from recipes.components.themes.catalogue import ThemeCatalogue
 from recipes.components.themes.phrase_writer import PhraseThemes
 from recipes.components.themes.phrases import phrases_of, words_of
@@ -84,6 +85,16 @@ def test_a_catalogue_of_one_item_is_enough():
     (theme,) = make_themes([[item]], catalogue, writer=PhraseThemes(catalogue))
 
     assert "lamp" in theme.text.casefold()
+
+
+@pytest.mark.parametrize("texts", [["Jazz"], ["Jazz", None], ["Jazz", "Blues", "Rock"], "ab", None])
+def test_a_writer_of_anything_but_a_text_for_each_list_is_named(texts):
+    class Wrong(Plugged):
+        def write(self, lists):
+            return texts
+
+    with pytest.raises(InvalidInput, match=r"`TAILORBIRD_THEME_WRITER`: got .*, want a writer that returns 2 texts"):
+        write(list_of("jazz band"), list_of("desert island"), writer=Wrong)
 
 
 class Plugged:
