@@ -47,10 +47,10 @@ _log = get_logger(__name__)
 def training_bytes(config: RecipeConfig, size: DataSize) -> int:
     """Return about how much memory a training takes at its peak.
 
-    bytes = 250 MiB + 300 users + 1500 items + the larger of what loading takes, 230 MiB + 100 interactions, and of what
-    the fit takes by its configuration, with 60 interactions.
+    bytes = 250 MiB + 300 users + 1500 items + the larger of what loading takes, 230 MiB + 100 for an interaction of
+    whatever type, and of what the fit takes by its configuration, with 60 for one that is learnt from.
     """
-    loading = _LOADING + _LOADING_INTERACTION * size.interactions
+    loading = _LOADING + _LOADING_INTERACTION * (size.interactions + size.left_out)
     fit = _LOADED_INTERACTION * size.interactions + config.fit_bytes(size)
     return _PROCESS + _PER_USER * size.users + _PER_ITEM * size.items + max(loading, fit)
 

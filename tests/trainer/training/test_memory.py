@@ -75,7 +75,16 @@ def test_what_is_learnt_from_is_counted(place):
 
     counted = [count_data(place.store, tables, event_type=kind, check=lambda: None) for kind in (None, "buy")]
 
-    assert counted == [DataSize(users=61, items=42, interactions=1202), DataSize(users=2, items=3, interactions=2)]
+    assert counted == [
+        DataSize(users=61, items=42, interactions=1202),
+        DataSize(users=2, items=3, interactions=2, left_out=1200),
+    ]
+
+
+def test_rows_that_are_left_out_have_to_be_loaded_too():
+    few = DataSize(users=1000, items=1000, interactions=1000)
+    for size in (few._replace(left_out=50_000_000), few._replace(interactions=50_001_000)):
+        assert bytes_of("aws-popularity-count", size) > 4.5 * GIB
 
 
 @dataclass
