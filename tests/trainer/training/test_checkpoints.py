@@ -84,7 +84,7 @@ def test_a_checkpoint_whose_headers_are_damaged_is_ignored_with_a_warning(proces
     (file,) = store.local_folder(ARTIFACT).rglob("*.npz")
     content = bytearray(file.read_bytes())
     for signature, shift in ((b"PK\x03\x04", 0), (b"PK\x01\x02", 2)):
-        for header in [found.start() for found in re.finditer(re.escape(signature), content)]:
+        for header in [match.start() for match in re.finditer(re.escape(signature), content)]:
             content[header + shift + place] = 1 if place == 6 else 8
     # Where the arrays are said to be compressed, what begins so is nothing that was.
     file.write_bytes(bytes(content).replace(b"\x93NUMPY", b"\x07NUMPY"))
