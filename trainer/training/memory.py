@@ -143,7 +143,7 @@ class MemoryBudget:
         self._look_seconds = look_seconds
         self._clock = clock
         self._held: list[Reservation] = []
-        self._waiting: list[Reservation] = []
+        self._queue: list[Reservation] = []
         self._changed = threading.Condition()
 
     @contextmanager
@@ -168,13 +168,13 @@ class MemoryBudget:
             raise InvalidInput(_reason(needed, total, size, limit=self._limit))
         reservation = Reservation(needed)
         with self._changed:
-            self._waiting.append(reservation)
+            self._queue.append(reservation)
         try:
             self._wait(reservation, context)
             yield reservation
         finally:
             with self._changed:
-                for reservations in (self._waiting, self._held):
+                for reservations in (self._queue, self._held):
                     if reservation in reservations:
                         reservations.remove(reservation)
                 self._changed.notify_all()
@@ -185,9 +185,9 @@ class MemoryBudget:
             context.check()
             with self._changed:
                 # Those that came before go before, also where they need more: else they might wait for ever.
-                left, is_first = self._left(), self._waiting[0] is reservation
+                left, is_first = self._left(), self._queue[0] is reservation
                 if is_first and reservation.needed <= left:
-                    self._waiting.remove(reservation)
+                    self._queue.remove(reservation)
                     self._held.append(reservation)
                     _log.info("memory_reserved", needed=reservation.needed, left=left - reservation.needed)
                     return
