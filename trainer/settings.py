@@ -111,7 +111,7 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
         None,
         ge=0,
         description="Memory that trainings may take together: one that needs more is refused, and one that fits "
-        "without the others waits. By default what the machine, or the container, has available; 0 refuses nothing.",
+        "without the others waits. By default what the machine, or the container, has, and leaves; 0 refuses nothing.",
     )
     checkpoint_seconds: float = Field(
         30.0,

@@ -166,7 +166,8 @@ class JobQueue:
             token: Its lease.
             progress: Share of the work that is done; None to leave it as it is.
             activity: What is being done; None to leave it as it is.
-            training: How far the epochs of a training are; None where there are none.
+            training: How far the epochs of a training are; None where there are none, or without an activity to leave
+                it as it is.
 
         Raises:
             LeaseLost: The lease is no longer the worker's.
@@ -181,6 +182,8 @@ class JobQueue:
                 job.progress = min(max(progress, 0.0), 1.0)
             if activity is not None:
                 job.activity = activity[:500]
+                # What was said of epochs ends with them: an activity without is one of another stage.
+                job.training = None
             if training is not None:
                 job.training = finite(training)
             return Renewal(job.lease_expires_at, job.stop_requested)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from control_plane.domain.jobs import FINISHED, UNFINISHED
+from control_plane.domain.jobs import FINISHED, UNFINISHED, JobState
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import DatasetGroup, Job, JobAttempt
 
@@ -18,7 +18,7 @@ MAX_LISTED: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class ListedJob:
-    """A job, and why its last attempt did not succeed; None where none failed."""
+    """A job, and why its last attempt did not succeed; None where none failed, or the job succeeded in the end."""
 
     job: Job
     failure_reason: str | None
@@ -48,6 +48,8 @@ class JobStatuses:
 
 
 def _failure(unit: Unit, job: Job) -> str | None:
+    if job.state == JobState.SUCCEEDED:
+        return None
     newest = unit.find(JobAttempt, job_id=job.id, order=["-started_at"], limit=2)
     # While an attempt runs, that of the one before.
     return next((attempt.reason for attempt in newest if attempt.reason), None)

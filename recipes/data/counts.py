@@ -24,6 +24,8 @@ __all__ = [
 
 #: Multiplications of the subspace iteration before the last one.
 _PASSES = 4
+#: Steps of a history whose vectors are multiplied at once: a history of millions needs no more memory than this.
+_BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,21 @@ def _least_kept(strengths: FloatArray, kept: int) -> tuple[np.float32, int]:
 
 def total_cooccurrence(histories: Histories, *, n_items: int, window: int) -> NDArray[np.float64]:
     """Add up, for each item, 1 / distance of all steps within a window before and after it: float64 [n_items]."""
-    return _multiply(histories, np.ones((n_items, 1), np.float32), window=window)[:, 0].astype(np.float64)
+    sums = np.zeros(n_items)
+    shares = np.zeros(window + 1)
+    np.cumsum(1.0 / np.arange(1, window + 1), out=shares[1:])
+    _add_shares(histories.items, histories.offsets, shares, sums)
+    return sums
+
+
+@compiled
+def _add_shares(items: ItemIndexes, offsets: Offsets, shares: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
+    """Add to the item of each step what `shares` has for the steps before it and after it within the window."""
+    window = len(shares) - 1
+    for user in range(len(offsets) - 1):
+        begin, end = offsets[user], offsets[user + 1]
+        for step in range(begin, end):
+            sums[items[step]] += shares[min(window, step - begin)] + shares[min(window, end - 1 - step)]
 
 
 def cooccurrence_directions(
@@ -237,25 +253,28 @@ def _add_neighbors(items: ItemIndexes, offsets: Offsets, vectors: FloatArray, wi
     longest = 1
     for user in range(len(offsets) - 1):
         longest = max(longest, offsets[user + 1] - offsets[user])
-    # A history's vectors are fetched once, and added up where they are near.
+    longest = min(longest, _BLOCK + window)
+    # The vectors of a block of a history are fetched once, with those that its window reaches, and added up where they
+    # are near.
     read, added = np.empty((longest, width), np.float32), np.empty((longest, width), np.float32)
     for user in range(len(offsets) - 1):
-        begin, length = offsets[user], offsets[user + 1] - offsets[user]
-        for step in range(length):
-            item = items[begin + step]
-            for column in range(width):
-                read[step, column] = vectors[item, column]
-                added[step, column] = 0.0
-        for step in range(length):
-            for gap in range(1, min(window, length - 1 - step) + 1):
-                share = np.float32(1.0 / gap)
+        for begin in range(offsets[user], offsets[user + 1], _BLOCK):
+            length = min(longest, offsets[user + 1] - begin)
+            for step in range(length):
+                item = items[begin + step]
                 for column in range(width):
-                    added[step, column] += share * read[step + gap, column]
-                    added[step + gap, column] += share * read[step, column]
-        for step in range(length):
-            item = items[begin + step]
-            for column in range(width):
-                sums[item, column] += added[step, column]
+                    read[step, column] = vectors[item, column]
+                    added[step, column] = 0.0
+            for step in range(min(_BLOCK, length)):
+                for gap in range(1, min(window, length - 1 - step) + 1):
+                    share = np.float32(1.0 / gap)
+                    for column in range(width):
+                        added[step, column] += share * read[step + gap, column]
+                        added[step + gap, column] += share * read[step, column]
+            for step in range(length):
+                item = items[begin + step]
+                for column in range(width):
+                    sums[item, column] += added[step, column]
 
 
 def users_per_item(data: TrainingData) -> NDArray[np.int64]:

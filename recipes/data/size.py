@@ -8,8 +8,16 @@ __all__ = ["DataSize"]
 
 
 class DataSize(NamedTuple):
-    """Numbers of users, items and interactions; the first two may be estimates."""
+    """Numbers of users, items and interactions; the first two may be estimates.
+
+    Attributes:
+        users: With interactions that are learnt from.
+        items: With them, or described.
+        interactions: That are learnt from.
+        left_out: Interactions of other event types, which are loaded with them.
+    """
 
     users: int
     items: int
     interactions: int
+    left_out: int = 0

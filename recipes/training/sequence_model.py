@@ -212,10 +212,7 @@ def fit_sequence_model(
     popularity = popularity_features(training, uses)
     fusion = _learn_fusion(assembly, best, split, popularity)
     scorer = assembly.scorer(best.parameters, score_fusion=fusion, popularity=popularity)
-    report = {
-        **_training_report(best, dropout=dropout),
-        **_fusion_report(scorer, split, rule_shape),
-    }
+    report = {**_training_report(best, dropout=dropout), **_fusion_report(scorer, split, rule_shape)}
     return SequenceState(scorer, report, best.parameters, trainer, assembly, half_life)
 
 
@@ -258,7 +255,10 @@ def _extend(
     stage = f"extension, epoch {{epoch}} of {_EXTENSION_EPOCHS}"
     reports = EpochProgress(progress, stage=stage, epochs=_EXTENSION_EPOCHS, seconds=model.report_seconds)
     trainer = state.trainer
-    checkpoints = _checkpoints(model, "extension", steps, state.assembly.items, network=state.assembly.network)
+    # The parameters that it begins from do not follow from the data: the fit may have come to others.
+    first = fingerprint({}, [state.parameters[name] for name in sorted(state.parameters)])
+    phase = f"extension-{first}"
+    checkpoints = _checkpoints(model, phase, steps, state.assembly.items, network=state.assembly.network)
     kept = checkpoints.load(jax.eval_shape(trainer.begin, state.parameters))
     learning = None if kept is None else kept.optimizer
     records = () if kept is None or learning is None else kept.epochs

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,10 @@ SNAPSHOT: Final = "snapshot.json"
 _FACTS: Final = "facts"
 #: Pause after a checkpoint, in times that it took to write: so they cost a twentieth of the time at most.
 _PAUSE: Final = 20.0
+#: What reading a damaged file may raise: flipped bits say that it is compressed, or encrypted (RuntimeError).
+_UNREADABLE: Final = (
+    zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError, ValueError, TypeError, KeyError,
+)  # fmt: skip
 _log = get_logger(__name__)
 
 
@@ -59,8 +64,9 @@ class StoredCheckpoints:
     def save(self, key: str, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint in place of the one before of the same key."""
         began = self._clock()
-        file = private_file(self._folder / "checkpoint.npz")
+        file = self._folder / "checkpoint.npz"
         try:
+            private_file(file)
             facts = np.frombuffer(json.dumps(dict(checkpoint.facts), default=float).encode(), np.uint8)
             arrays: dict[str, Any] = {_FACTS: facts, **checkpoint.arrays}
             np.savez(file, allow_pickle=False, **arrays)
@@ -80,18 +86,20 @@ class StoredCheckpoints:
         self._due_at = now + max(self._plan.every_seconds, _PAUSE * (now - began))
 
     def load(self, key: str) -> Checkpoint | None:
-        """Return the checkpoint of a key; None where there is none, or a damaged one.
+        """Return the checkpoint of a key; None where there is none, or one that cannot be read.
 
         Raises:
             Unavailable: The store cannot be reached.
         """
-        file = private_file(self._folder / "kept-checkpoint.npz")
+        file = self._folder / "kept-checkpoint.npz"
         try:
+            private_file(file)
             self._store.download(f"{self._plan.location}/{key}.npz", file)
             checkpoint = _read(file)
         except ResourceNotFound:
             return None
-        except (zipfile.BadZipFile, ValueError, TypeError, KeyError, EOFError, NotImplementedError) as error:
+        except _UNREADABLE as error:
+            # Also where the disk is full: a fit that begins anew is worth more than none.
             _log.warning("checkpoint_damaged", key=key, cause=f"{type(error).__name__}: {error}")
             return None
         finally:

@@ -68,7 +68,7 @@ def count_data(
         CorruptArtifact: A file is damaged.
         Unavailable: The store cannot be reached.
     """
-    users, items, interactions = DistinctCount(), DistinctCount(), 0
+    users, items, interactions, left_out = DistinctCount(), DistinctCount(), 0, 0
     names = [columns.USER_ID, columns.ITEM_ID, *([] if event_type is None else [columns.EVENT_TYPE])]
     for table in tables:
         if table.dataset_type not in ("INTERACTIONS", "ITEMS"):
@@ -83,4 +83,5 @@ def count_data(
             if table.dataset_type == "INTERACTIONS":
                 users.add(rows[columns.USER_ID])
                 interactions += len(rows)
-    return DataSize(users.estimate(), items.estimate(), interactions)
+                left_out += len(batch) - len(rows)
+    return DataSize(users.estimate(), items.estimate(), interactions, left_out)

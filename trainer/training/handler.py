@@ -24,7 +24,7 @@ from trainer.flushing import Flusher
 from trainer.training.configuration import read_configuration
 from trainer.training.data_size import count_data
 from trainer.training.job_checkpoints import JobCheckpoints
-from trainer.training.memory import MemoryBudget, needed_bytes
+from trainer.training.memory import MemoryBudget, Reservation, needed_bytes
 from trainer.training.process import run_training
 from trainer.training.snapshot import INTERACTIONS, Snapshot, take_snapshot
 from trainer.training.spec import (
@@ -114,8 +114,13 @@ class TrainingJobHandler:
         snapshot = checkpoints.snapshot(deletions=watch.names) or self._snapshot(payload, configuration, context)
         spec = self._spec(payload, snapshot, checkpoints, deletions=watch.names)
         with self._workspace.folder() as folder:
-            with watch.reading(), checkpoints.going_on(), self._fitting(spec, context):
-                manifest = run_training(spec, folder, context)
+            # Memory is no matter of checkpoints: what waits or is refused for it leaves them to the next attempt.
+            with (
+                watch.reading(),
+                self._fitting(spec, checkpoints, context) as reservation,
+                checkpoints.going_on(),
+            ):
+                manifest = run_training(spec, folder, context, on_start=reservation.begin)
             hours = _hours(time.monotonic() - began)
             context.report(fraction=0.98, activity="publishing")
             context.confirm()
@@ -164,21 +169,23 @@ class TrainingJobHandler:
         )
 
     @contextmanager
-    def _fitting(self, spec: TrainingSpec, context: JobContext) -> Iterator[None]:
+    def _fitting(self, spec: TrainingSpec, checkpoints: JobCheckpoints, context: JobContext) -> Iterator[Reservation]:
         """Hold the memory that a training needs while the block runs.
 
         Raises:
-            InvalidInput: There is less, or hyperparameters are bad.
+            InvalidInput: The machine has less, or hyperparameters are bad.
+            Unavailable: Others have it for too long, or the snapshot that the training was to go on from is gone.
         """
         if self._memory is None or spec.base is not None:
-            yield  # an update learns nothing
+            yield Reservation(0)  # an update learns nothing
             return
         context.report(fraction=0.0, activity="counting users and items")
         recipe = RECIPES.get(spec.recipe)
         event_type = spec.event_type or (None if recipe is None else recipe.event_type)
-        size = count_data(self._store, spec.tables, event_type=event_type, check=context.check)
-        with self._memory.reserved(needed_bytes(spec, size), context, size=size):
-            yield
+        with checkpoints.going_on():
+            size = count_data(self._store, spec.tables, event_type=event_type, check=context.check)
+        with self._memory.reserved(needed_bytes(spec, size), context, size=size) as reservation:
+            yield reservation
 
     def _publish(
         self,

@@ -102,5 +102,5 @@ class JobCheckpoints:
         """Remove all: they are needed no more. What cannot be removed now is left to storage maintenance."""
         try:
             self._store.delete_folder(self._location)
-        except TailorbirdError as error:
-            _log.warning("checkpoints_left_behind", location=self._location, cause=error.message)
+        except (OSError, TailorbirdError) as error:
+            _log.warning("checkpoints_left_behind", location=self._location, cause=str(error))

@@ -7,7 +7,7 @@ import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,13 +28,16 @@ _OF_EPOCHS: Final = frozenset({"training_loss", "validation_ndcg_at_10"})
 _log = get_logger(__name__)
 
 
-def run_training(spec: TrainingSpec, folder: Path, context: JobContext) -> ArtifactManifest:
+def run_training(
+    spec: TrainingSpec, folder: Path, context: JobContext, *, on_start: Callable[[int], object] = lambda _: None
+) -> ArtifactManifest:
     """Train in a process of its own.
 
     Args:
         spec: What to train.
         folder: Empty; the artifact's files are in it afterwards.
         context: Of the job; takes progress, and ends the process.
+        on_start: Told the id of the process.
 
     Returns:
         What the training knows of its artifact.
@@ -57,6 +60,7 @@ def run_training(spec: TrainingSpec, folder: Path, context: JobContext) -> Artif
         ) as process,
     ):
         _log.info("training_process_started", process_id=process.pid)
+        on_start(process.pid)
         try:
             with context.on_cancel(process.kill):
                 failure = _pass_progress_on(process, context)

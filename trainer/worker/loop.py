@@ -171,7 +171,10 @@ class Worker:
         member = job.WhichOneof("payload") or ""
         handler: object = self._handlers.get(member)
         if will_retry is False and isinstance(handler, KeepsForRetries):
-            handler.given_up(getattr(job, member))
+            try:
+                handler.given_up(getattr(job, member))
+            except Exception:  # noqa: BLE001 - the job has ended, and what is left behind must not end the worker
+                _log.exception("job_left_something_behind")
         return "failed"
 
     def _deliver(self, send: Callable[[], Any], lease: Lease) -> Any:

@@ -11,8 +11,10 @@ from common.logs import request_id
 from control_plane.domain.jobs import JobKind, JobState
 from control_plane.jobs.queue import MAX_ATTEMPTS
 from control_plane.metadata_store.tables import Job, SolutionVersion
+from control_plane.resources.job_statuses import JobStatuses
 from control_plane.server import assemble
-from protos.tailorbird.internal.v1.jobs_pb2 import StoppedResult
+from protos.tailorbird.control.v1.training_progress_pb2 import TrainingProgress
+from protos.tailorbird.internal.v1.jobs_pb2 import SolutionVersionTrainingResult, StoppedResult
 from tests.control_plane.world import TIMING, World
 
 
@@ -318,6 +320,34 @@ def test_progress_is_kept_within_its_range(world, version):
     world.queue.heartbeat(lease.job.id, lease.token, progress=7.0, activity=None)
 
     assert world.metadata_store.view(lambda unit: unit.get(Job, lease.job.id).progress) == 1.0
+
+
+def test_figures_of_epochs_go_with_the_epochs(world, version):
+    lease = world.lease()
+
+    def shown(**report):
+        world.queue.heartbeat(lease.job.id, lease.token, progress=0.5, **report)
+        return world.metadata_store.view(lambda unit: unit.get(Job, lease.job.id).training)
+
+    assert shown(activity="epoch 3 of at most 9", training=TrainingProgress(epoch=3)) is not None
+    assert shown(activity=None) is not None  # nothing new
+    assert shown(activity="indexing") is None
+
+
+def test_a_job_that_has_succeeded_shows_no_failure_of_an_attempt_before(world, version):
+    def shown():
+        (job,) = world.metadata_store.view(lambda unit: JobStatuses().list(unit, resource_arn=version, ended=True))
+        return job.job.state, job.failure_reason
+
+    fail(world, "the store is away")
+    assert shown() == (JobState.WAITING, "the store is away")
+    world.clock.advance(seconds=60)
+    lease = world.lease()
+    assert shown() == (JobState.LEASED, "the store is away")
+    world.queue.complete(
+        lease.job.id, lease.token, kind=JobKind.SOLUTION_VERSION_TRAINING, result=SolutionVersionTrainingResult()
+    )
+    assert shown() == (JobState.SUCCEEDED, None)
 
 
 def test_transition_is_undone_when_its_resource_cannot_be_updated(world, version):

@@ -107,6 +107,19 @@ def test_a_fit_that_was_killed_gives_the_same_bytes(tmp_path, name, hyperparamet
     assert saved(extended, tmp_path / "c") == saved(whole_extended, tmp_path / "d")
 
 
+def test_an_extension_of_other_parameters_does_not_go_on_from_there():
+    short, checkpoints = {**SASREC, "epochs": "1"}, InMemory()
+    fit("aws-user-personalization-v2", short, checkpoints, kill_at="extension, epoch 2 of 3")
+    # What the fit has kept is lost, and it comes to other parameters this time.
+    (key,) = [name for name in checkpoints.kept if name.startswith("fit-")]
+    facts, arrays = checkpoints.kept[key].facts, checkpoints.kept[key].arrays
+    checkpoints.kept[key] = Checkpoint({name: value * 2 for name, value in arrays.items()}, facts)
+
+    progress = fit("aws-user-personalization-v2", short, checkpoints, kill_at="extension, epoch 1 of 3")
+
+    assert isinstance(progress, Progress), "it has gone on behind the first epoch"
+
+
 def test_steps_by_rows_go_on_too(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_ROWS_FROM", 0)
     sampled = {**SASREC, "full_softmax_items": "0", "sampled_items": "8"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -77,6 +78,35 @@ def test_a_damaged_checkpoint_is_ignored_with_a_warning(process, store, part):
     assert [entry["event"] for entry in logs] == ["checkpoint_damaged"]
 
 
+@pytest.mark.parametrize("place", [6, 8], ids=["encrypted", "compressed"])
+def test_a_checkpoint_whose_headers_are_damaged_is_ignored_with_a_warning(process, store, place):
+    process().save("fit-1", KEPT)
+    (file,) = store.local_folder(ARTIFACT).rglob("*.npz")
+    content = bytearray(file.read_bytes())
+    for signature, shift in ((b"PK\x03\x04", 0), (b"PK\x01\x02", 2)):
+        for header in [match.start() for match in re.finditer(re.escape(signature), content)]:
+            content[header + shift + place] = 1 if place == 6 else 8
+    # Where the arrays are said to be compressed, what begins so is nothing that was.
+    file.write_bytes(bytes(content).replace(b"\x93NUMPY", b"\x07NUMPY"))
+
+    with capture_logs() as logs:
+        assert process().load("fit-1") is None
+
+    assert [entry["event"] for entry in logs] == ["checkpoint_damaged"]
+
+
+def test_a_checkpoint_that_finds_no_place_on_the_disk_is_ignored_with_a_warning(process, store, tmp_path):
+    process().save("fit-1", KEPT)
+    checkpoints = process()
+    (tmp_path / "work").rmdir()
+
+    with capture_logs() as logs:
+        assert checkpoints.load("fit-1") is None
+        checkpoints.save("fit-1", KEPT)
+
+    assert [entry["event"] for entry in logs] == ["checkpoint_damaged", "checkpoint_not_written"]
+
+
 def test_checkpoints_are_as_rare_as_they_are_slow(process):
     times = itertools.count(step=1.0)
     checkpoints = process(every_seconds=3.0, clock=lambda: next(times))  # begins at 0
@@ -146,3 +176,13 @@ def test_an_attempt_that_cannot_go_on_lets_the_next_one_begin_anew(process, stor
     # One that has begun anew fails for good.
     with pytest.raises(InvalidInput, match="version 7 is gone"):
         fail(JobCheckpoints(store, ARTIFACT), InvalidInput("version 7 is gone"))
+
+
+def test_a_folder_that_cannot_be_removed_is_left_to_maintenance(process, store):
+    process().save("fit-1", KEPT)
+    (store.local_folder(ARTIFACT) / "checkpoints" / "elsewhere").symlink_to("nothing-there")
+
+    with capture_logs() as logs:
+        JobCheckpoints(store, ARTIFACT).remove()
+
+    assert [entry["event"] for entry in logs] == ["checkpoints_left_behind"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import threading
 from dataclasses import dataclass, field
 
@@ -10,7 +12,7 @@ import polars as pl
 import pytest
 from google.protobuf import json_format
 
-from common.errors import InvalidInput
+from common.errors import InvalidInput, Unavailable
 from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 from protos.tailorbird.internal.v1 import jobs_pb2
 from recipes.catalog import get_recipe
@@ -19,9 +21,9 @@ from recipes.registry import read_config
 from tests.trainer.place import HEADERS, walks
 from trainer.training import TrainingJobHandler
 from trainer.training.data_size import DistinctCount, count_data
-from trainer.training.memory import MemoryBudget, available_bytes, describe_bytes, training_bytes
+from trainer.training.memory import MemoryBudget, available_bytes, describe_bytes, total_bytes, training_bytes
 from trainer.training.snapshot import take_snapshot
-from trainer.training.spec import TrainingOptions
+from trainer.training.spec import KeptSnapshot, TrainingOptions
 from trainer.worker import NO_DETAILS, CancelReason, JobCancelled, NullJobContext
 
 GIB = 1024**3
@@ -73,7 +75,16 @@ def test_what_is_learnt_from_is_counted(place):
 
     counted = [count_data(place.store, tables, event_type=kind, check=lambda: None) for kind in (None, "buy")]
 
-    assert counted == [DataSize(users=61, items=42, interactions=1202), DataSize(users=2, items=3, interactions=2)]
+    assert counted == [
+        DataSize(users=61, items=42, interactions=1202),
+        DataSize(users=2, items=3, interactions=2, left_out=1200),
+    ]
+
+
+def test_rows_that_are_left_out_have_to_be_loaded_too():
+    few = DataSize(users=1000, items=1000, interactions=1000)
+    for size in (few._replace(left_out=50_000_000), few._replace(interactions=50_001_000)):
+        assert bytes_of("aws-popularity-count", size) > 4.5 * GIB
 
 
 @dataclass
@@ -99,13 +110,24 @@ def hold(budget, needed, job):
         job.activities.append("runs")
 
 
+def budget_of(*, available, total=8 * GIB, taken=None, patience_seconds=60.0, clock=lambda: 0.0):
+    return MemoryBudget(
+        None,
+        available=available,
+        total=lambda: total,
+        taken=taken,
+        patience_seconds=patience_seconds,
+        look_seconds=0.01,
+        clock=clock,
+    )
+
+
 def test_a_training_that_does_not_fit_is_refused_with_the_numbers():
-    budget = MemoryBudget(None, available=lambda: 3 * GIB)
     with pytest.raises(InvalidInput) as refused:
-        hold(budget, 5 * GIB, Job())
+        hold(budget_of(available=lambda: 3 * GIB, total=3 * GIB), 5 * GIB, Job())
     message = refused.value.message
     for words in (
-        "needs about 5.0 GiB for 1,000 interactions of 10 users with 20 items", "3.0 GiB is available",
+        "needs about 5.0 GiB for 1,000 interactions of 10 users with 20 items", "3.0 GiB is all that there is",
         "Give the trainer more memory", "TRAINING_MEMORY_BYTES",
     ):  # fmt: skip
         assert words in message
@@ -113,37 +135,89 @@ def test_a_training_that_does_not_fit_is_refused_with_the_numbers():
         hold(MemoryBudget(2 * GIB, available=lambda: 9 * GIB), 3 * GIB, Job())
 
 
+def test_a_training_waits_for_memory_that_is_short_for_a_moment():
+    moments, job = iter([1 * GIB, 1 * GIB, 6 * GIB]), Job()
+    hold(budget_of(available=lambda: next(moments)), 5 * GIB, job)
+    words = "waiting for memory: 5.0 GiB needed, 1.0 GiB left by others"
+    assert job.activities == [words, words, "runs"]
+
+
+def test_memory_that_stays_short_is_waited_for_again_by_another_attempt():
+    seconds = itertools.count(step=20.0)
+    budget = budget_of(available=lambda: GIB, clock=lambda: next(seconds))
+    with pytest.raises(Unavailable, match=r"5\.0 GiB needed, 1\.0 GiB left by others"):
+        hold(budget, 5 * GIB, Job())
+    hold(budget, GIB, Job())  # nothing was left behind
+
+
 def test_a_training_waits_for_those_beside_which_it_does_not_fit():
-    # The first one has taken 1 GiB of the 3 that it needs: of 4 GiB, 3 are available, and 1 is not spoken for.
-    budget = MemoryBudget(None, available=lambda: 3 * GIB, taken=lambda: 1 * GIB)
+    # The first one has taken 1 GiB of the 3 that it needs: of the 3 GiB that are available, 1 is not spoken for. It is
+    # waited for however long it takes.
+    seconds = itertools.count(step=1000.0)
+    budget = budget_of(available=lambda: 3 * GIB, taken={71: GIB}.__getitem__, clock=lambda: next(seconds))
     second = Job()
     thread = threading.Thread(target=hold, args=(budget, 2 * GIB, second))
-    with budget.reserved(3 * GIB, Job(), size=SIZE):
+    with budget.reserved(3 * GIB, Job(), size=SIZE) as reservation:
+        reservation.begin(71)
         thread.start()
         assert second.waits.wait(timeout=60)
-        with pytest.raises(InvalidInput, match=r"4\.0 GiB is available"):
-            hold(budget, 5 * GIB, Job())
+        with pytest.raises(InvalidInput, match=r"8\.0 GiB is all that there is"):
+            hold(budget, 9 * GIB, Job())
     thread.join()
     assert second.activities[0] == "waiting for memory: 2.0 GiB needed, 1.0 GiB left by others"
     assert second.activities[-1] == "runs"
+
+
+def test_one_that_has_taken_more_than_was_thought_has_no_claim_to_the_rest():
+    budget = budget_of(available=lambda: 3 * GIB, taken=lambda _: 5 * GIB)
+    second = Job()
+    with budget.reserved(3 * GIB, Job(), size=SIZE) as reservation:
+        reservation.begin(71)
+        hold(budget, 3 * GIB, second)
+    assert second.activities == ["runs"]
+
+
+def test_what_the_process_of_a_training_has_taken_is_read():
+    budget = budget_of(available=lambda: 4 * GIB)
+    with budget.reserved(4 * GIB, Job(), size=SIZE) as reservation:
+        reservation.begin(os.getpid())
+        hold(budget, GIB // 100, Job())
+
+
+def test_nobody_begins_while_one_that_came_before_waits():
+    budget = MemoryBudget(4 * GIB, look_seconds=0.01)
+    order, large, small = [], Job(), Job()
+
+    def take(needed, job):
+        with budget.reserved(needed, job, size=SIZE):
+            order.append(needed)
+
+    threads = [threading.Thread(target=take, args=item) for item in ((3 * GIB, large), (1 * GIB, small))]
+    with budget.reserved(2 * GIB, Job(), size=SIZE):
+        for thread, job in zip(threads, (large, small), strict=True):
+            thread.start()
+            assert job.waits.wait(timeout=60)
+        assert order == []
+    for thread in threads:
+        thread.join()
+    assert order == [3 * GIB, 1 * GIB]
 
 
 def test_a_training_that_waits_for_memory_can_be_stopped():
     budget = MemoryBudget(4 * GIB)
     with budget.reserved(3 * GIB, Job(), size=SIZE), pytest.raises(JobCancelled):
         hold(budget, 2 * GIB, Job(is_stopped=True))
+    hold(budget, 4 * GIB, Job())  # nobody waits for it
 
 
-def test_a_training_is_refused_before_its_process_begins(place):
-    place.write("a.csv", *walks())
-    place.bring("s3://films/a.csv")
+def train_with(place, memory, job):
     handler = TrainingJobHandler(
         place.store,
         place.workspace,
         store_settings=place.settings,
         options=TrainingOptions(seed=1),
         flusher=place.flusher,
-        memory=MemoryBudget(None, available=lambda: GIB // 4),
+        memory=memory,
     )
     config = '{"algorithmHyperParameters": {"embedding_size": "128", "heads": "2"}}'
     payload = jobs_pb2.SolutionVersionTrainingPayload(
@@ -153,35 +227,60 @@ def test_a_training_is_refused_before_its_process_begins(place):
         tables=place.tables("INTERACTIONS"),
         training_mode="FULL",
     )
+    return handler.run(payload, job)
+
+
+def test_a_training_is_refused_before_its_process_begins(place):
+    place.write("a.csv", *walks())
+    place.bring("s3://films/a.csv")
     job = Job()
-    with pytest.raises(InvalidInput, match=r"1,200 interactions of 60 users with 40 items, and 256 MiB is available"):
-        handler.run(payload, job)
+    with pytest.raises(InvalidInput, match=r"1,200 interactions of 60 users with 40 items, and 256 MiB is all"):
+        train_with(place, budget_of(available=lambda: GIB, total=GIB // 4), job)
     assert job.activities == ["taking a snapshot", "counting users and items"]
 
 
+def test_what_has_no_memory_leaves_the_checkpoints_to_the_next_attempt(place):
+    place.write("a.csv", *walks())
+    place.bring("s3://films/a.csv")
+    tables = take_snapshot(place.store, place.tables("INTERACTIONS")).tables
+    kept = KeptSnapshot(tables=tables, event_epoch=1, event_offset=0, deletions=())
+    snapshot = "artifacts/films-1/checkpoints/snapshot.json"
+    place.store.put(snapshot, kept.model_dump_json().encode())
+
+    with pytest.raises(Unavailable, match="waiting for memory"):
+        train_with(place, budget_of(available=lambda: 0, patience_seconds=0.0), Job())
+    assert place.store.get(snapshot)
+    # One that fits nowhere fails for good, instead of beginning anew.
+    with pytest.raises(InvalidInput, match=r"^The training does not fit into memory"):
+        train_with(place, budget_of(available=lambda: 0, total=GIB // 4), Job())
+
+
 @pytest.mark.parametrize(
-    ("lines", "files", "left"),
+    ("lines", "files", "left", "total"),
     [
         (
             "0::/app/job\n",
             {"app/memory.max": "max", "app/job/memory.max": "1000", "app/job/memory.current": "900"},
             100 + 30,
+            1000,
         ),
         (
             "0::/app/job\n",
             {"app/memory.max": "500", "app/memory.current": "450", "app/job/memory.max": "1000",
              "app/job/memory.current": "100"},
             50 + 30,
+            500,
         ),
         (
             "4:cpu:/x\n7:memory:/job\n",
             {"memory/job/memory.limit_in_bytes": "700", "memory/job/memory.usage_in_bytes": "600"},
             100 + 30,
+            700,
         ),
     ],
     ids=["the group's own limit", "that of the group above", "version 1"],
 )  # fmt: skip
-def test_the_limits_of_control_groups_count(tmp_path, lines, files, left):
+def test_the_limits_of_control_groups_count(tmp_path, lines, files, left, total):
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/cgroup").write_text(lines)
     for name, content in files.items():
@@ -190,8 +289,9 @@ def test_the_limits_of_control_groups_count(tmp_path, lines, files, left):
         path.write_text(content + "\n")
         (path.parent / "memory.stat").write_text("anon 5\ninactive_file 10\nactive_file 20\n")
     assert available_bytes(tmp_path) == left
+    assert total_bytes(tmp_path) == total
 
 
 def test_without_control_groups_the_machine_counts(tmp_path):
-    assert available_bytes(tmp_path) > np.prod([1024, 1024])
+    assert total_bytes(tmp_path) > available_bytes(tmp_path) > np.prod([1024, 1024])
     assert [describe_bytes(count) for count in (5 * 1024**2, 3 * GIB // 2)] == ["5 MiB", "1.5 GiB"]

@@ -278,14 +278,19 @@ class Unlucky:
 
     def given_up(self, payload):
         self.given_up_after.append((payload.artifact_location, len(self.attempts)))
+        raise OSError(39, "Directory not empty")
 
 
 def test_what_is_kept_for_the_next_attempt_goes_when_none_follows(bench):
     unlucky = Unlucky()
-    version = bench.version(bench.filled_group())
+    group = bench.filled_group()
+    version = bench.version(group)
 
     with bench.worker(handlers={"solution_version_training": unlucky}):
         wait_until(lambda: bench.described(version).status == "CREATE FAILED")
         wait_until(lambda: unlucky.given_up_after)
 
-    assert unlucky.given_up_after == [(bench.described(version).artifact_location, MAX_ATTEMPTS)]
+        assert unlucky.given_up_after == [(bench.described(version).artifact_location, MAX_ATTEMPTS)]
+        # What cannot be removed ends no worker.
+        another = bench.version(group)
+        wait_until(lambda: bench.described(another).status == "CREATE FAILED")
