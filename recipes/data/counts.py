@@ -191,21 +191,7 @@ def _least_kept(strengths: FloatArray, kept: int) -> tuple[np.float32, int]:
 
 def total_cooccurrence(histories: Histories, *, n_items: int, window: int) -> NDArray[np.float64]:
     """Add up, for each item, 1 / distance of all steps within a window before and after it: float64 [n_items]."""
-    sums = np.zeros(n_items)
-    shares = np.zeros(window + 1)
-    np.cumsum(1.0 / np.arange(1, window + 1), out=shares[1:])
-    _add_shares(histories.items, histories.offsets, shares, sums)
-    return sums
-
-
-@compiled
-def _add_shares(items: ItemIndexes, offsets: Offsets, shares: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
-    """Add to the item of each step what `shares` has for the steps before it and after it within the window."""
-    window = len(shares) - 1
-    for user in range(len(offsets) - 1):
-        begin, end = offsets[user], offsets[user + 1]
-        for step in range(begin, end):
-            sums[items[step]] += shares[min(window, step - begin)] + shares[min(window, end - 1 - step)]
+    return _multiply(histories, np.ones((n_items, 1), np.float32), window=window)[:, 0].astype(np.float64)
 
 
 def cooccurrence_directions(
