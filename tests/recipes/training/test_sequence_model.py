@@ -195,7 +195,7 @@ def test_steps_by_rows_learn_what_steps_on_the_whole_catalogue_learn(monkeypatch
     full = fit_rings(choose_loss=sampled)
     monkeypatch.setattr(loop, "_ROWS_FROM", 0)
     by_rows = fit_rings(choose_loss=sampled)
-    assert by_rows["training_loss"] == pytest.approx(full["training_loss"], rel=0.05)
+    assert by_rows["training_loss"] == pytest.approx(full["training_loss"], rel=0.1)
     assert by_rows["network_validation_ndcg_at_10"] > 0.9
 
 
