@@ -162,6 +162,19 @@ class Worker:
         await table.loaded.wait()
         self.histories.find("", "")  # one that cannot be read ends the worker here, before anybody relies on it
         await wait_while_others_answer(table, self.address, tls=self.tls)
+        server = self.listen(self._services(table, features), observer=self.telemetry.observer(self.name))
+        await server.start()
+        group.create_task(follow_health(table, server))
+        group.create_task(follow_freshness(self.freshness, server))
+        server.ready()
+        _log.info("serving", port=server.port, runtime_id=self.runtime_id)
+        try:
+            await watching
+        finally:
+            _log.info("stopping", grace_seconds=self.limits.grace_seconds)
+            await server.stop(grace=self.limits.grace_seconds)
+
+    def _services(self, table: DeploymentTable, features: FeatureUpdater) -> list[Service]:
         local_storage = Service(
             LOCAL_STORAGE_SERVICE,
             local_storage_pb2_grpc.add_LocalStorageServiceServicer_to_server,
@@ -185,23 +198,12 @@ class Worker:
             beat=self.beat,
         )
         histories = UserHistoryServicer(self.histories, runtime_id=self.runtime_id)
-        services = [
+        return [
             runtime_service(recommendations),
             explanation_service(explanations),
             user_history_service(histories),
             local_storage,
         ]
-        server = self.listen(services, observer=self.telemetry.observer(self.name))
-        await server.start()
-        group.create_task(follow_health(table, server))
-        group.create_task(follow_freshness(self.freshness, server))
-        server.ready()
-        _log.info("serving", port=server.port, runtime_id=self.runtime_id)
-        try:
-            await watching
-        finally:
-            _log.info("stopping", grace_seconds=self.limits.grace_seconds)
-            await server.stop(grace=self.limits.grace_seconds)
 
 
 async def follow_log(
