@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
 from contextlib import contextmanager
 
@@ -338,11 +336,6 @@ def test_parameters_of_the_feature_transformation_reach_the_recipe(filled):
             filled, "aws-sims",
             solution_config='{"featureTransformationParameters": {"min_user_history_length_percentile": "2"}}',
         )  # fmt: skip
-
-
-def test_a_training_process_loads_no_grpc():
-    loaded = "import sys, trainer.training.subprocess_main, trainer.training.programs; sys.exit('grpc' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
 
 
 def test_the_same_snapshot_gives_the_same_bytes_in_every_process(place):
