@@ -21,7 +21,8 @@ from common.settings import CallLimits
 from common.testing import make_keys, serving, wait_until
 from protos.tailorbird.internal.v1 import trackers_pb2, trackers_pb2_grpc
 from protos.tailorbird.internal.v1.trackers_pb2 import ResolveEventTrackerRequest, ResolveEventTrackerResponse
-from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceServicer
+from protos.tailorbird.runtime.v1.runtime_service_pb2 import GetRecommendationsRequest, GetRecommendationsResponse
+from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceServicer, RuntimeServiceStub
 from runtime_service.server import runtime_service
 
 METHOD = "/tailorbird.internal.v1.TrackerService/ResolveEventTracker"
@@ -197,14 +198,31 @@ def test_stream_of_reflection_has_a_limited_time(trackers, given):
     assert (listed, type(error)) == ("list_services_response", DeadlineExceeded)
 
 
-def test_caller_without_a_deadline_gets_that_of_the_method(running):
-    async def scenario():
-        async with connected(running) as channel:
-            stub = trackers_pb2_grpc.TrackerServiceStub(channel)
-            request = ResolveEventTrackerRequest(tracking_id="wait")
-            return await refused(stub.ResolveEventTracker(request, metadata=bearer(running)))
+class WaitingRuntime(RuntimeServiceServicer):
+    """Recommends nothing until a test lets it; its methods have the shortest deadline of all."""
 
-    assert type(asyncio.run(scenario())) is DeadlineExceeded
+    def __init__(self):
+        self.let_go = threading.Event()
+
+    def GetRecommendations(self, request, context):
+        self.let_go.wait(60)
+        return GetRecommendationsResponse()
+
+
+def test_caller_without_a_deadline_gets_that_of_the_method():
+    async def scenario(running):
+        async with connected(running) as channel:
+            stub = RuntimeServiceStub(channel)
+            return await refused(
+                stub.GetRecommendations(GetRecommendationsRequest(), metadata=bearer(running, "client"))
+            )
+
+    servicer = WaitingRuntime()
+    with serving([runtime_service(servicer)]) as running:
+        try:
+            assert type(asyncio.run(scenario(running))) is DeadlineExceeded
+        finally:
+            servicer.let_go.set()
 
 
 def test_one_call_too_many_is_refused_at_once(trackers):
