@@ -2,9 +2,9 @@
 
     python life_cycle.py ENDPOINT INTERACTIONS SCHEMA
 
-ENDPOINT is the gateway's URL, INTERACTIONS the s3:// place of a CSV file, SCHEMA the file of its Avro schema. Every step
-says what it does; the first one that fails ends the program. Each command is given to the CLI's own entry point, with a
-driver and a session of its own, in this one process: to start one for each would take longer than all else.
+ENDPOINT is the gateway's URL, INTERACTIONS the s3:// place of a CSV file, SCHEMA the file of its Avro schema. Every
+step says what it does; the first one that fails ends the program. Each command is given to the CLI's own entry point,
+with a driver and a session of its own, in this one process: to start one for each would take longer than all else.
 """
 
 import contextlib
@@ -77,14 +77,16 @@ class Life:
     def until_gone(self, kind: str, arn: str) -> None:
         """Wait until there is no such resource."""
         ends = time.monotonic() + PATIENCE
-        while True:
-            try:
-                self.describe(kind, arn, "*.status")
-            except Failed as error:
-                assert "ResourceNotFoundException" in str(error), error
-                return
-            assert time.monotonic() < ends, f"{arn} is still there"
+        while "ResourceNotFoundException" not in (now := self.described(kind, arn)):
+            assert time.monotonic() < ends, f"{arn} is still there: {now}"
             time.sleep(0.2)
+
+    def described(self, kind: str, arn: str) -> str:
+        """Return the status of a resource, or why there is none."""
+        try:
+            return self.describe(kind, arn, "*.status")
+        except Failed as error:
+            return str(error)
 
     def describe(self, kind: str, arn: str, query: str) -> str:
         return self(f"describe-{kind}", query=query, **{f"{kind}-arn": arn})
@@ -229,15 +231,11 @@ def filter_and_metrics_and_items(life: Life, group: str) -> dict[str, str]:
         "update-metric-attribution", metric_attribution_arn=metrics, remove_metrics="views",
         add_metrics="metricName=clicks,eventType=click,expression=SAMPLECOUNT()",
     )  # fmt: skip
-    names = life(
-        "list-metric-attribution-metrics", metric_attribution_arn=metrics, query="metrics[].metricName"
-    )
+    names = life("list-metric-attribution-metrics", metric_attribution_arn=metrics, query="metrics[].metricName")
     assert names == "clicks"
     schema = life.create_schema("cli-items", items_schema())
     more_schema = life.create_schema("cli-more", items_schema({"name": "PRICE", "type": ["null", "float"]}))
-    items = life.create(
-        "dataset", name="cli-items", dataset_type="Items", schema_arn=schema, dataset_group_arn=group
-    )
+    items = life.create("dataset", name="cli-items", dataset_type="Items", schema_arn=schema, dataset_group_arn=group)
     life("update-dataset", dataset_arn=items, schema_arn=more_schema)
     changed = life.describe("dataset", items, "dataset.[schemaArn,latestDatasetUpdate.status]")
     assert changed == f"{more_schema}\tACTIVE", changed

@@ -42,7 +42,7 @@ _log = get_logger(__name__)
 
 
 class TrainingJobHandler:
-    """Trains solution versions, each in a process of its own unless `run` says otherwise; a `trainer.worker.JobHandler`.
+    """Trains solution versions, each in a process of its own by default; a `trainer.worker.JobHandler`.
 
     Args:
         store: The shared store.

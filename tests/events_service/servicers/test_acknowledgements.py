@@ -28,7 +28,7 @@ from protos.tailorbird.control.v1 import dataset_group_pb2, dataset_pb2, event_t
 from protos.tailorbird.control.v1.control_plane_service_pb2_grpc import ControlPlaneServiceStub
 from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStub
 from tests.control_plane.world import ACCOUNT, EVERYTHING, INTERACTIONS, make_world
-from tests.events_service.servicers.test_servicers import an_event, put
+from tests.events_service.servicers.calling import an_event, put
 
 CLIENTS = 8
 #: Calls of clients between two steps of a test.
