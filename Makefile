@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/.demo
 	$(BIN)/tailorbird demo $(DEMO_ARGS)
 
-TEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+TEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.dev
 	$(TEST) $(PYTEST_ARGS)

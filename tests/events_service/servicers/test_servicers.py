@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grpc
+import polars as pl
 import pytest
 
 from common import columns, errors
