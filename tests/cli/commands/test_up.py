@@ -207,7 +207,7 @@ def keys(running, *words):
 def test_tokens_that_are_revoked_or_have_ended_are_refused_and_processes_get_new_ones(start):
     refused, running = grpc.StatusCode.UNAUTHENTICATED, start.running
     installation = Installation(running.folder / "data")
-    short, token = keys(running, "token", "--hours", "0.003"), keys(running, "token")
+    short, token = keys(running, "token", "--hours", "0.001"), keys(running, "token")
     before = installation.token_file("gateway").read_text()
     status_codes = [status_code_for(running, token)]
     keys(running, "revoke-token", installation.keys.verifier().verify(token).token_id)
