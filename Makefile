@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 # pip's constraints also hold in the isolated environments that builds run in.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PIP_OPTIONS ?=
 
 .PHONY: demo test test-command lint docs protos released install check-tools clean constraints
 
 demo: $(VENV)/.demo
 	$(BIN)/tailorbird demo $(DEMO_ARGS)
 
-TEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+TEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.dev
 	$(TEST) $(PYTEST_ARGS)
@@ -53,11 +54,11 @@ $(VENV)/bin/python: | check-tools
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml setup.py constraints.txt $(wildcard protos/tailorbird/*/v1/*.proto) | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[train,demo]'
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable '.[train,demo]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml setup.py constraints.txt $(wildcard protos/tailorbird/*/v1/*.proto) | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[train,demo,dev,bench]'
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable '.[train,demo,dev,bench]'
 	@touch $@ $(VENV)/.demo
 
 # After a deliberate change of versions: what is installed becomes what everybody gets.

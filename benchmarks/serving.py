@@ -182,6 +182,7 @@ def main() -> None:
         "--generated", action="store_true", help="a small generated catalogue instead of MovieLens 100K"
     )
     parser.add_argument("--filters", action="store_true", help="make the same calls with filters, too")
+    parser.add_argument("--epochs", type=int, default=_EPOCHS, help="of the training")
     parser.add_argument(
         "--items", type=int, help="a generated catalogue of so many items instead, trained for one epoch"
     )
@@ -197,7 +198,7 @@ def main() -> None:
         raise InvalidInput(f"`users`: got {n_users} in all rounds, want at most {len(users)}, those of the data")
     settings = {"TAILORBIRD_WORKERS": str(arguments.processes)}
     with kept_folder(arguments.keep) as folder, running_system(folder, settings=settings) as system:
-        epochs = 1 if arguments.items else _EPOCHS
+        epochs = 1 if arguments.items else arguments.epochs
         made_of = {"data": data.name, "epochs": epochs}
         deployed = deployed_once(folder, made_of, partial(deploy, system, data, epochs=epochs))
         campaign, filter_arn, token = deployed["campaign"], deployed["filter"], system.token()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from common.filters import Dataset, Target, event_key
-from inference.model import Model
 from inference.past_events import PastEvents
 from inference.recent_events import RecentEvent, RecentHistory
 from recipes.data.histories import ItemIndexes
+
+if TYPE_CHECKING:  # trainers read the settings of filters when they start, without Numba and what that compiles
+    from inference.model import Model
 
 __all__ = ["WHOLE_HISTORY", "EventWindow", "UsedItems", "left_out_items", "used_dataset", "used_items"]
 

@@ -4,7 +4,20 @@ import os
 import sys
 import tempfile
 
+import pytest
 from hypothesis import settings
+
+#: Where tests take longest: with whole systems, with many trainings, with long sequences of calls.
+LONG = (
+    "tests/system/",
+    "tests/control_plane/model/",
+    "tests/benchmarks/commands/",
+    "tests/cli/commands/",
+    "tests/trainer/training/",
+    "tests/trainer/test_",
+    "tests/runtime_service/test_",
+    "tests/events_service/",
+)
 
 
 def pytest_configure(config):
@@ -20,3 +33,11 @@ def pytest_configure(config):
     compiled = tempfile.TemporaryDirectory(prefix="tailorbird-tests-")
     config.add_cleanup(compiled.cleanup)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled.name
+    # By itself it keeps what took a second.
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take long: at the end no process is left alone with one while the others idle."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))

@@ -22,7 +22,7 @@ from runtime_service.history import HistoryWriter
 
 __all__ = ["Held", "HeldPositions", "prune_held"]
 
-_PRUNE_SECONDS: Final = 30.0
+_PRUNE_SECONDS: Final = 10.0
 #: Position that a snapshot contains, by dataset group and type of the dataset.
 Held = Mapping[tuple[str, str], Position]
 _log = get_logger(__name__)

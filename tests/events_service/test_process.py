@@ -26,7 +26,7 @@ from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStu
 from protos.tailorbird.internal.v1 import event_log_pb2
 from protos.tailorbird.internal.v1.event_log_pb2_grpc import EventLogServiceStub
 from tests.control_plane.world import ACCOUNT, make_world
-from tests.events_service.servicers.test_servicers import an_event, moment, put
+from tests.events_service.servicers.calling import an_event, moment, put
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 ROUNDS = 4

@@ -20,7 +20,7 @@ from common.tables import Table
 from common.testing import serving, wait_until
 from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStub
 from tests.events_service.nats import running_nats
-from tests.events_service.servicers.test_servicers import an_event, moment, put
+from tests.events_service.servicers.calling import an_event, moment, put
 from tests.events_service.test_process import SERVING, environment, health, keys, world
 
 __all__ = ["environment", "keys", "world"]

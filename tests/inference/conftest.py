@@ -8,17 +8,17 @@ from tests.inference.vectors import build_indexes
 from tests.runtime_service.world import PERSONAL, POPULAR, RELATED, fit, fit_actions, local_store, publish
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def personal():
     return fit(PERSONAL)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def popular():
     return fit(POPULAR)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def shelf(tmp_path_factory, personal, popular):
     """A store with good artifacts that no test changes."""
     store = local_store(tmp_path_factory.mktemp("shelf"))
@@ -34,7 +34,7 @@ def store(tmp_path):
     return local_store(tmp_path / "store")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def index_folder(tmp_path_factory):
     """Where the indexes of the random vectors are."""
     folder = tmp_path_factory.mktemp("index")

@@ -35,6 +35,7 @@ class Assignments(serving_pb2_grpc.ServingServiceServicer):
         self._revision = 1
         self._assignments: list[Assignment] = []
         self._active: bool | None = None
+        self._is_ended = False
         self._refusals = 0
         self.reports: dict[str, dict[str, serving_pb2.ServingState]] = {}
 
@@ -48,6 +49,12 @@ class Assignments(serving_pb2_grpc.ServingServiceServicer):
             self._revision += 1
             self._changed.notify_all()
 
+    def end(self) -> None:
+        """Answer whoever waits: a server that stops waits for them."""
+        with self._changed:
+            self._is_ended = True
+            self._changed.notify_all()
+
     def state(self, deployment_id: str, *, runtimes: int = 1):
         """Return a deployment's state once so many runtimes have reported one and the same phase, else None."""
         reported = [states[deployment_id] for states in self.reports.values() if deployment_id in states]
@@ -59,7 +66,9 @@ class Assignments(serving_pb2_grpc.ServingServiceServicer):
             raise Unavailable("this control plane is away")
         with self._changed:
             if request.HasField("known_revision"):
-                self._changed.wait_for(lambda: self._revision != request.known_revision, request.wait_seconds)
+                self._changed.wait_for(
+                    lambda: self._is_ended or self._revision != request.known_revision, request.wait_seconds
+                )
             return serving_pb2.WatchServingAssignmentsResponse(
                 revision=self._revision,
                 assignments=[
@@ -94,11 +103,18 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
         self._removals: list[event_log_pb2.LogRemoval] = []
         self._user_removals: list[event_log_pb2.UserRemoval] = []
         self._epochs = [event_log_pb2.LogEpoch(epoch=LEGACY_EPOCH, first_offset=1)]
+        self._is_ended = False
         self._refusals = 0
 
     def refuse(self, times: int) -> None:
         """Be unavailable for the next calls."""
         self._refusals = times
+
+    def end(self) -> None:
+        """Answer whoever waits: a server that stops waits for them."""
+        with self._changed:
+            self._is_ended = True
+            self._changed.notify_all()
 
     def send(
         self,
@@ -213,7 +229,9 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
                     metadata={"earliest_offset": str(self._first)},
                 )
             if request.from_offset == self._end() and same_epoch:
-                self._changed.wait_for(lambda: self._end() != request.from_offset, request.wait_seconds)
+                self._changed.wait_for(
+                    lambda: self._is_ended or self._end() != request.from_offset, request.wait_seconds
+                )
             page = event_log_pb2.ReadRecordsResponse(next_offset=min(request.from_offset, self._end()))
             if request.from_offset >= self._first:
                 later = [event for event in self._events if event.offset >= request.from_offset]
@@ -257,4 +275,8 @@ def running_backends(*, keys: Keys | None = None, log: Log | None = None, tls: T
         ),
     ]
     with serving(services, keys=keys, tls=tls) as server:
-        yield Backends(board, log, server, keys)
+        try:
+            yield Backends(board, log, server, keys)
+        finally:
+            board.end()
+            log.end()

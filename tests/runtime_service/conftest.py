@@ -13,28 +13,28 @@ from tests.runtime_service.features.running import idle_follower
 from tests.runtime_service.world import PERSONAL, POPULAR, RANKING, RELATED, fit, fit_actions, local_store, publish
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def personal():
     return fit(PERSONAL)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def popular():
     return fit(POPULAR)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def ranking(personal):
     """Give what a training of the ranking recipe comes to: that of personal recommendations."""
     return replace(personal, name=RANKING)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def related():
     return fit(RELATED)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def shelf(tmp_path_factory, personal, popular, ranking, related):
     """A store with good artifacts that no test changes."""
     store = local_store(tmp_path_factory.mktemp("shelf"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -99,7 +100,9 @@ class Fitted:
     actions: tuple[str, ...] = ()
 
 
+@cache
 def fit(name: str) -> Fitted:
+    """Return what a recipe learns, which no test changes; once in a process, as it takes seconds."""
     declared, data = get_recipe(name), two_tastes()
     # Few users and items: nobody is left out.
     everything = {"min_user_history_length_percentile": "0", "max_item_interaction_count_percentile": "1"}
@@ -107,6 +110,7 @@ def fit(name: str) -> Fitted:
     return Fitted(name, make_fitter(declared, read_config(declared, values), seed=5).fit(data), data)
 
 
+@cache
 def fit_actions() -> Fitted:
     """Let users with even numbers take `lower` and the others `upper`, and all of them leave `never`."""
     data, users = two_tastes(), np.arange(N_USERS)

@@ -50,6 +50,12 @@ def free_ports(count):
         return [held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
 
 
+def listens(port):
+    """Return whether anybody takes connections."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def mounts(service):
     """Yield (source below the test's folder, target in the container) of each mount."""
     for item in service.get("volumes", ()):
@@ -69,6 +75,7 @@ class Local:
     services: dict = field(default_factory=lambda: SERVICES)
     ports: dict = field(default_factory=dict)
     running: dict = field(default_factory=dict)
+    healthy_once: set = field(default_factory=set)
 
     def translate(self, name, text):
         """Return a command's word or a variable's value as it is here."""
@@ -97,14 +104,22 @@ class Local:
 
     def healthy(self, name):
         assert self.running[name].poll() is None, f"{name} ended:\n{self.log(name)}"
+        if name in self.ports and not listens(self.ports[name]):
+            return False  # of no use to start a process that asks it
         return self.once(name, self.services[name]["healthcheck"]["test"][1:]).returncode == 0
+
+    def wait_for(self, name):
+        """Return once a service has been healthy."""
+        if name not in self.healthy_once:
+            wait_until(lambda: self.healthy(name), seconds=PATIENCE, every=0.2)
+            self.healthy_once.add(name)
 
     def start(self, name):
         """Start a service once what it depends on is as the file demands."""
         for other, condition in self.services[name].get("depends_on", {}).items():
             assert condition["condition"] == "service_healthy"
             self.start(other)
-            wait_until(lambda other=other: self.healthy(other), seconds=PATIENCE, every=0.2)
+            self.wait_for(other)
         if name in self.running:
             return
         for source, target in mounts(self.services[name]):
@@ -148,7 +163,7 @@ def system(tmp_path_factory):
         for name in PROCESSES:
             local.start(name)
         for name in PROCESSES:
-            wait_until(lambda name=name: local.healthy(name), seconds=PATIENCE, every=0.2)
+            local.wait_for(name)
         yield local
 
 
@@ -241,7 +256,7 @@ def test_the_system_works_over_tls(tmp_path):
         local.ports = dict(zip(PROCESSES, free_ports(len(PROCESSES)), strict=True))
         for name in ("gateway", "trainer"):
             local.start(name)
-            wait_until(lambda name=name: local.healthy(name), seconds=PATIENCE, every=0.2)
+            local.wait_for(name)
         key = AccessKeys(tmp_path / "secrets" / "gateway" / "access_keys.json").create("test")
         clients = connect(
             f"https://127.0.0.1:{local.ports['gateway']}",

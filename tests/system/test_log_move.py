@@ -16,7 +16,7 @@ from runtime_service.history.freshness import Freshness
 from runtime_service.history.held import HeldPositions
 from runtime_service.server import follow_log
 from tests.events_service.nats import running_nats
-from tests.events_service.servicers.test_servicers import an_event, moment, put
+from tests.events_service.servicers.calling import an_event, moment, put
 from tests.events_service.test_process import environment, keys, ready, world
 from tests.runtime_service.history.test_tail import RecordingWriter
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +12,7 @@ from types import MappingProxyType
 
 import polars as pl
 
+from common.errors import TailorbirdError
 from common.files.locations import ATTRIBUTION_OUTPUT, OUTPUT_PATH, LocationField
 from common.files.outputs import Outputs
 from common.master_keys import MasterKey, MasterKeys
@@ -27,6 +29,8 @@ from trainer.exports import ExportJobHandler
 from trainer.files.sources import Sources
 from trainer.imports import ImportJobHandler
 from trainer.training import TrainingJobHandler
+from trainer.training.process import TrainingRun, job_error
+from trainer.training.programs import run_program
 from trainer.training.spec import TableVersion, TrainingOptions, TrainingSpec
 from trainer.worker import JobContext, NullJobContext
 from trainer.workspace import Workspace
@@ -71,6 +75,23 @@ class NoEvents:
         self.flushed_locations.append(location)
         context.check()
         return 0
+
+
+def train_here(spec, folder, context, *, on_start):
+    """Train in this process, as `run_training` does in one of its own, whose start takes longer than most trainings."""
+    spec_file = folder / "spec.json"
+    spec.write(spec_file)
+    on_start(os.getpid())
+
+    def progress(*, fraction, stage, metrics):
+        context.report(fraction=0.97 * fraction, activity=stage)  # what is left is the publication
+
+    try:
+        manifest = run_program(TrainingSpec.read(spec_file), folder, progress=progress)
+    except TailorbirdError as error:
+        raise job_error(error.message, code=error.code) from error
+    context.check()
+    return manifest
 
 
 @dataclass
@@ -193,13 +214,15 @@ class Place:
             index_trees=5,
         )
 
-    def training_handler(self) -> TrainingJobHandler:
+    def training_handler(self, run: TrainingRun = train_here) -> TrainingJobHandler:
+        """Return a handler that trains in this process; `run_training` lets it start one for each training."""
         return TrainingJobHandler(
             self.store,
             self.workspace,
             store_settings=self.settings,
             options=TrainingOptions(seed=1, index_trees=5, checkpoint_seconds=0.0, ray_address=self.ray_address),
             flusher=self.flusher,
+            run=run,
         )
 
 

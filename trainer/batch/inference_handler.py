@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -21,24 +21,23 @@ from common.positions import Position
 from common.settings import StoreSettings
 from common.storage import Store
 from common.tables import Table
-from inference.model import RankingInfluence
-from inference.pipelines import relates_items
 from inference.recent_events import EventRule
 from inference.used_items import WHOLE_HISTORY, EventWindow
 from protos.tailorbird.control.v1.batch_inference_job_pb2 import BatchInferenceJobMode
 from protos.tailorbird.internal.v1 import jobs_pb2
 from recipes.catalog import get_recipe
-from recipes.components.exploration import ExplorationSettings
 from recipes.components.themes.loading import DEFAULT_WRITER
 from recipes.spec import RecipeSpec
 from trainer.batch.inputs import LinePart
 from trainer.batch.lines import read_lines
 from trainer.batch.recent_events import RecentEvents, read_recent_events
 from trainer.batch.runner import BatchFiles, BatchRunner, Work
-from trainer.batch.scoring import Enricher, FeatureFiles, Question, Setup, answer
 from trainer.batch.themes import ThemeEnricher, check_theme_job
 from trainer.flushing import Flusher
 from trainer.worker import JobContext
+
+if TYPE_CHECKING:  # imported where it is used: trainers start without Numba and what that compiles
+    from trainer.batch.scoring import Enricher, FeatureFiles, Question, Setup
 
 __all__ = ["OUTPUT_COLUMNS", "BatchInferenceJobHandler"]
 
@@ -107,6 +106,8 @@ class BatchInferenceJobHandler:
     def _prepare(
         self, payload: jobs_pb2.BatchInferencePayload, folder: Path, context: JobContext, *, n_lines: int
     ) -> Work[Question]:
+        from trainer.batch.scoring import answer
+
         manifest = read_manifest(self._store, payload.artifact_location)
         recipe = get_recipe(manifest.recipe)
         watermark = Position(manifest.snapshot.event_epoch, manifest.snapshot.event_watermark)
@@ -137,6 +138,10 @@ class BatchInferenceJobHandler:
 
     def _setup(self, payload: jobs_pb2.BatchInferencePayload, folder: Path) -> Setup:
         """Return what is known before anything is read."""
+        from inference.model import RankingInfluence
+        from recipes.components.exploration import ExplorationSettings
+        from trainer.batch.scoring import Setup
+
         return Setup(
             self._store_settings,
             payload.artifact_location,
@@ -163,6 +168,8 @@ class BatchInferenceJobHandler:
         self, kinds: Collection[str], tables: Mapping[str, jobs_pb2.DatasetTable], folder: Path, context: JobContext
     ) -> Iterable[tuple[str, FeatureFiles]]:
         """Yield the features of some datasets as they are now, by type of dataset."""
+        from trainer.batch.scoring import FeatureFiles
+
         for kind in kinds:
             if kind not in tables or not (table := Table(self._store, tables[kind].location)).exists():
                 continue
@@ -197,6 +204,8 @@ def _feature_kinds(definition: Filter | None, recipe: RecipeSpec, *, is_themed: 
 
 def _question(setup: Setup, part: LinePart, recent: RecentEvents | None) -> Question:
     """Return a part with what its users did since the training."""
+    from trainer.batch.scoring import Question
+
     if recent is None or not len(recent.users):
         return Question(setup, part.first, part.data)
     users = {
@@ -218,6 +227,8 @@ def _check_filter(setup: Setup, recipe: RecipeSpec) -> None:
     Raises:
         InvalidInput: The schemas no longer fit it, it is none of items, or it needs an item that lines do not name.
     """
+    from inference.pipelines import relates_items
+
     definition = setup.filter()
     if definition is None:
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
@@ -20,7 +20,9 @@ from common.files.locations import INPUT_PATH
 from recipes.components.themes.loading import load_writer
 from recipes.components.themes.ports import DescribedItem
 from recipes.data.texts import clean_text
-from trainer.batch.scoring import Enrich
+
+if TYPE_CHECKING:  # trainers start without Numba and what that compiles
+    from trainer.batch.scoring import Enrich
 
 __all__ = ["MAX_LINES", "ThemeEnricher", "check_theme_job"]
 

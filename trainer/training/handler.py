@@ -25,7 +25,7 @@ from trainer.training.configuration import read_configuration
 from trainer.training.data_size import count_data
 from trainer.training.job_checkpoints import JobCheckpoints
 from trainer.training.memory import MemoryBudget, Reservation, needed_bytes
-from trainer.training.process import run_training
+from trainer.training.process import TrainingRun, run_training
 from trainer.training.snapshot import INTERACTIONS, Snapshot, take_snapshot
 from trainer.training.spec import (
     ARTIFACT,
@@ -42,7 +42,7 @@ _log = get_logger(__name__)
 
 
 class TrainingJobHandler:
-    """Trains solution versions, each in a process of its own; a `trainer.worker.JobHandler`.
+    """Trains solution versions, each in a process of its own by default; a `trainer.worker.JobHandler`.
 
     Args:
         store: The shared store.
@@ -51,6 +51,7 @@ class TrainingJobHandler:
         options: The trainer's own part of every training.
         flusher: Moves acknowledged records into the tables.
         memory: What trainings may take together; None where none is refused.
+        run: Trains as a spec says.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class TrainingJobHandler:
         options: TrainingOptions,
         flusher: Flusher,
         memory: MemoryBudget | None = None,
+        run: TrainingRun = run_training,
     ) -> None:
         self._store = store
         self._workspace = workspace
@@ -69,6 +71,7 @@ class TrainingJobHandler:
         self._options = options
         self._flusher = flusher
         self._memory = memory
+        self._run = run
 
     def run(
         self, payload: jobs_pb2.SolutionVersionTrainingPayload, context: JobContext
@@ -120,7 +123,7 @@ class TrainingJobHandler:
                 self._fitting(spec, checkpoints, context) as reservation,
                 checkpoints.going_on(),
             ):
-                manifest = run_training(spec, folder, context, on_start=reservation.begin)
+                manifest = self._run(spec, folder, context, on_start=reservation.begin)
             hours = _hours(time.monotonic() - began)
             context.report(fraction=0.98, activity="publishing")
             context.confirm()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from common import errors
 from common.logs import get_logger
@@ -18,7 +18,7 @@ from recipes.ports import SECONDS_IN_ALL
 from trainer.training.spec import REFUSED, RESULT, TrainingSpec
 from trainer.worker import JobContext
 
-__all__ = ["run_training"]
+__all__ = ["TrainingRun", "job_error", "run_training"]
 
 _TAIL_BYTES = 4000
 #: Share of a job that is done when its process is.
@@ -26,6 +26,15 @@ _DONE = 0.97
 #: What is measured at the end of an epoch, and holds within the next one.
 _OF_EPOCHS: Final = frozenset({"training_loss", "validation_ndcg_at_10"})
 _log = get_logger(__name__)
+
+
+class TrainingRun(Protocol):
+    """Trains as a spec says; `run_training` does it in a process of its own, which may be killed at any time."""
+
+    def __call__(
+        self, spec: TrainingSpec, folder: Path, context: JobContext, /, *, on_start: Callable[[int], object]
+    ) -> ArtifactManifest:
+        """Train; arguments, result and errors are those of `run_training`."""
 
 
 def run_training(
@@ -72,7 +81,7 @@ def run_training(
     if code == 0:
         return ArtifactManifest.FromString((folder / RESULT).read_bytes())
     if code == REFUSED and failure is not None:
-        raise _error(failure)
+        raise job_error(failure["failure"], code=failure["code"])
     _log.error("training_process_died", status=code, output=_tail(output))
     raise errors.Unavailable(_death(code))
 
@@ -117,9 +126,15 @@ def _log_again(message: dict[str, Any]) -> None:
     _log.log(level, event, **message)
 
 
-def _error(failure: dict[str, Any]) -> errors.TailorbirdError:
-    retryable = failure["code"] in ("UNAVAILABLE", "INTERNAL", errors.StorageFull.code)
-    return errors.Unavailable(failure["failure"]) if retryable else errors.InvalidInput(failure["failure"])
+def job_error(message: str, *, code: str) -> errors.TailorbirdError:
+    """Return what a training's refusal is to its job: a reason to try again, or the end of it.
+
+    Args:
+        message: Why there is no model.
+        code: Of gRPC; see `common.errors.TailorbirdError`.
+    """
+    retryable = code in ("UNAVAILABLE", "INTERNAL", errors.StorageFull.code)
+    return errors.Unavailable(message) if retryable else errors.InvalidInput(message)
 
 
 def _death(code: int) -> str:

@@ -116,6 +116,8 @@ SERVING = {
         None,
         (
             "--generated",
+            "--epochs",
+            "1",
             "--filters",
             "--rounds",
             "1",

@@ -89,6 +89,21 @@ def ready(folder, **options):
         yield running
 
 
+def alive(processes):
+    return [item for item in processes if item.is_running() and item.status() != psutil.STATUS_ZOMBIE]
+
+
+def assert_stops_in_order(running, number):
+    """Send a signal, and see everything end with nothing left."""
+    children = running.children()
+    running.process.send_signal(number)
+    code = running.process.wait(60)
+    stopped = re.findall(r"stopping\s+process=(\w+)", running.output())
+    assert (code, stopped) == (0, list(reversed(PROCESSES)))
+    assert wait_until(lambda: alive(children) == [])
+    assert "did not stop in time" not in running.output()
+
+
 @dataclass(frozen=True)
 class Start:
     """A running system, with what it had written and the access keys that it had when it was ready."""
@@ -100,33 +115,11 @@ class Start:
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
-    """A system that tests use and leave as it was."""
+    """A system that tests use and leave as it was, and that a signal stops in order in the end."""
     folder = tmp_path_factory.mktemp("start")
     with ready(folder) as running:
         yield Start(running, running.output(), AccessKeys(folder / "data" / "keys" / "access_keys.json").list())
-
-
-@pytest.fixture(scope="module")
-def struck(tmp_path_factory):
-    """A system whose processes are killed, each by one test."""
-    with ready(tmp_path_factory.mktemp("struck")) as running:
-        yield running
-
-
-def alive(processes):
-    return [item for item in processes if item.is_running() and item.status() != psutil.STATUS_ZOMBIE]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_everything_in_order_and_leaves_nothing(tmp_path, number):
-    with ready(tmp_path) as running:
-        children = running.children()
-        running.process.send_signal(number)
-        code = running.process.wait(60)
-    stopped = re.findall(r"stopping\s+process=(\w+)", running.output())
-    assert (code, stopped) == (0, list(reversed(PROCESSES)))
-    assert wait_until(lambda: alive(children) == [])
-    assert "did not stop in time" not in running.output()
+        assert_stops_in_order(running, signal.SIGTERM)
 
 
 def test_a_kill_leaves_nothing(tmp_path):
@@ -137,14 +130,18 @@ def test_a_kill_leaves_nothing(tmp_path):
         assert wait_until(lambda: alive(children) == [])
 
 
-@pytest.mark.parametrize("name", PROCESSES)
-def test_a_process_that_is_killed_comes_back(struck, name):
-    victim = struck.child(name)
-    descendants = victim.children(recursive=True)
-    before = struck.count(rf"ready\s+process={name}\b")
-    victim.kill()
-    wait_until(lambda: struck.count(rf"ready\s+process={name}\b") > before, seconds=PATIENCE)
-    assert alive([victim, *descendants]) == []
+def test_processes_that_are_killed_come_back_and_ctrl_c_stops_all_in_order(tmp_path):
+    with ready(tmp_path) as running:
+        for name in PROCESSES:
+            victim = running.child(name)
+            descendants = victim.children(recursive=True)
+            before = running.count(rf"ready\s+process={name}\b")
+            victim.kill()
+            wait_until(
+                lambda name=name, before=before: running.count(rf"ready\s+process={name}\b") > before, seconds=PATIENCE
+            )
+            assert alive([victim, *descendants]) == []
+        assert_stops_in_order(running, signal.SIGINT)
 
 
 def test_a_process_that_hangs_comes_back(tmp_path):
@@ -210,7 +207,7 @@ def keys(running, *words):
 def test_tokens_that_are_revoked_or_have_ended_are_refused_and_processes_get_new_ones(start):
     refused, running = grpc.StatusCode.UNAUTHENTICATED, start.running
     installation = Installation(running.folder / "data")
-    short, token = keys(running, "token", "--hours", "0.003"), keys(running, "token")
+    short, token = keys(running, "token", "--hours", "0.001"), keys(running, "token")
     before = installation.token_file("gateway").read_text()
     status_codes = [status_code_for(running, token)]
     keys(running, "revoke-token", installation.keys.verifier().verify(token).token_id)

@@ -20,7 +20,7 @@ from protos.tailorbird.internal.v1.trackers_pb2 import ResolveEventTrackerReques
 from protos.tailorbird.runtime.v1 import runtime_service_pb2_grpc
 from protos.tailorbird.runtime.v1.runtime_service_pb2 import GetRecommendationsRequest, GetRecommendationsResponse
 from runtime_service.server import runtime_service
-from tests.common.rpc.test_limits import METHOD, tracker_service
+from tests.common.rpc.calling import METHOD, tracker_service
 
 RECOMMEND = "/tailorbird.runtime.v1.RuntimeService/GetRecommendations"
 

@@ -18,7 +18,7 @@ from protos.tailorbird.internal.v1.event_log_pb2_grpc import SealingServiceStub
 from tests.control_plane.world import ACCOUNT
 from tests.events_service.nats import running_nats
 from tests.events_service.samples import SINK, entries, known_trackers, table
-from tests.events_service.servicers.test_servicers import an_event, put
+from tests.events_service.servicers.calling import an_event, put
 
 LOCATION = table().location
 

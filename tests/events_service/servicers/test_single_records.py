@@ -24,7 +24,7 @@ from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStu
 from protos.tailorbird.internal.v1 import event_log_pb2
 from protos.tailorbird.internal.v1.event_log_pb2_grpc import SealingServiceStub
 from tests.control_plane.world import ACCOUNT, avro, column, make_world
-from tests.events_service.servicers.test_servicers import moment
+from tests.events_service.servicers.calling import moment
 
 GENRES = column("GENRES", ["null", "string"], categorical=True)
 IDS = {"Items": "ITEM_ID", "Users": "USER_ID", "Actions": "ACTION_ID"}

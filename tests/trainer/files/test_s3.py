@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
 
 import polars as pl
@@ -183,9 +184,12 @@ def test_variables_of_aws_do_not_outweigh_settings_once_they_are_forgotten(serve
 def test_a_table_that_cannot_be_reached_is_trouble_that_passes(server):
     with CutConnection(server.endpoint, answer_bytes=0).running() as cut:
         table = Table(open_store(server.settings(store_url="s3://films", s3_endpoint=cut.endpoint)), "datasets/none")
-        for use in (table.exists, table.version, table.read, lambda: table.append(pl.DataFrame({"ITEM_ID": ["i1"]}))):
-            with pytest.raises(Unavailable, match="datasets/none"):
-                use()
+        uses = (table.exists, table.version, table.read, lambda: table.append(pl.DataFrame({"ITEM_ID": ["i1"]})))
+        # Side by side, as each is tried for some seconds.
+        with ThreadPoolExecutor(len(uses)) as threads:
+            for ended in [threads.submit(use) for use in uses]:
+                with pytest.raises(Unavailable, match="datasets/none"):
+                    ended.result()
 
 
 def test_an_import_and_an_export_through_the_server(server, tmp_path):

@@ -1,10 +1,8 @@
-"""Trainings in real child processes: what they publish, what they refuse, how they end."""
+"""Trainings: what they publish and what they refuse; in real child processes: how they end."""
 
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
 from contextlib import contextmanager
 
@@ -24,7 +22,8 @@ from recipes.catalog import get_recipe
 from recipes.models.user_segments.score import load_attribute_segments, load_segments
 from recipes.spec import RecipeKind
 from tests.processes import descendants
-from tests.trainer.place import HEADERS, Place, walks
+from tests.trainer.place import HEADERS, Place, train_here, walks
+from trainer.training.process import TrainingRun, run_training
 from trainer.worker import NO_DETAILS, CancelReason, JobCancelled, NullJobContext
 
 QUICK_HRNN = (
@@ -49,8 +48,10 @@ def train(
     context=None,
     location: str = "artifacts/films-1",
     solution_config: str = "{}",
+    run: TrainingRun = train_here,
     **more,
 ):
+    """Train on the tables of a place, in this process unless `run` says otherwise."""
     payload = jobs_pb2.SolutionVersionTrainingPayload(
         solution_version_arn="arn:aws:personalize:eu-west-1:123456789012:solution/films/1",
         artifact_location=location,
@@ -58,7 +59,7 @@ def train(
         solution_config=json_format.Parse(solution_config, SolutionConfig()),
         **{"tables": place.tables("INTERACTIONS", "ITEMS", "USERS"), "training_mode": "FULL", **more},
     )
-    return place.training_handler().run(payload, context or NullJobContext())
+    return place.training_handler(run).run(payload, context or NullJobContext())
 
 
 def opened(place: Place):
@@ -86,7 +87,8 @@ def filled(place):
     ],
 )
 def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, config):
-    result = train(filled, recipe, solution_config=config)
+    run = run_training if recipe == "aws-user-personalization-v2" else train_here
+    result = train(filled, recipe, solution_config=config, run=run)
     extra = {"trend_prediction_accuracy"} if get_recipe(recipe).kind is RecipeKind.TRENDING_ITEMS else set()
 
     artifact = opened(filled)
@@ -286,7 +288,7 @@ def test_too_little_data_is_reported_by_the_process(place):
     place.write("a.csv", *walks(users=20))
     place.bring("s3://films/a.csv")
     with pytest.raises(InvalidInput, match=r"^Create failed\. Dataset has fewer than 1000 interactions\. It has 400"):
-        train(place)
+        train(place, run=run_training)
     with pytest.raises(ResourceNotFound):
         opened(place)
 
@@ -340,18 +342,13 @@ def test_parameters_of_the_feature_transformation_reach_the_recipe(filled):
         )  # fmt: skip
 
 
-def test_a_training_process_loads_no_grpc():
-    loaded = "import sys, trainer.training.subprocess_main, trainer.training.programs; sys.exit('grpc' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
-
-
 def test_the_same_snapshot_gives_the_same_bytes_in_every_process(place):
     # All interactions of a user in one second: nothing but the hash of the ids can order them.
     place.write("a.csv", *(f"{line.split(',')[0]},{line.split(',')[1]},5,watch,1" for line in walks()))
     place.bring("s3://films/a.csv")
     digests = []
     for location in ("artifacts/films-1", "artifacts/films-2"):
-        train(place, location=location)
+        train(place, location=location, run=run_training)
         manifest = open_artifact(place.store, location, cache=place.root).manifest
         digests.append({file.path: file.sha256 for file in manifest.files})
     assert digests[0] == digests[1]
@@ -493,7 +490,9 @@ def test_a_process_that_is_killed_becomes_a_reason_to_act_on_and_the_next_attemp
     first, second = KillingContext(), KillingContext()
     for context in (first, second):
         with pytest.raises(Unavailable, match="most likely because memory ran out; give the trainer more memory"):
-            train(filled, "aws-user-personalization-v2", solution_config=ENDLESS, context=context)
+            train(
+                filled, "aws-user-personalization-v2", solution_config=ENDLESS, context=context, run=run_training
+            )  # fmt: skip
 
     assert first.epochs[0] == 1
     # Epochs of so few data end faster than they are killed; at most the one that ran is lost.
@@ -532,7 +531,7 @@ class StoppedContext(NullJobContext):
 @pytest.mark.parametrize("activity", ["taking a snapshot", "loading data", "evaluating", "publishing"])
 def test_a_training_is_stopped_whatever_it_does_and_leaves_nothing(filled, activity):
     with pytest.raises(JobCancelled) as stopped:
-        train(filled, context=StoppedContext(activity))
+        train(filled, context=StoppedContext(activity), run=run_training)
 
     assert stopped.value.reason is CancelReason.STOP
     assert children() == []
@@ -548,5 +547,5 @@ def test_a_process_that_crashes_is_reported_by_its_signal(filled):
     breaker = threading.Thread(target=crash)
     breaker.start()
     with pytest.raises(Unavailable, match=r"crashed \(SIGABRT\)"):
-        train(filled, "aws-user-personalization-v2", solution_config=ENDLESS)
+        train(filled, "aws-user-personalization-v2", solution_config=ENDLESS, run=run_training)
     breaker.join()

@@ -6,6 +6,7 @@ import pytest
 
 from tests.trainer.place import walks
 from tests.trainer.training.test_handler import QUICK, train
+from trainer.training.process import run_training
 from trainer.training.progress import STAGES, StageProgress
 from trainer.worker import NO_DETAILS, NullJobContext
 
@@ -51,7 +52,7 @@ def test_a_training_says_what_it_does(place, recipe, config, activities):
     place.bring("s3://films/a.csv")
     context = RecordingJobContext()
 
-    train(place, recipe, solution_config=config, context=context)
+    train(place, recipe, solution_config=config, context=context, run=run_training)
 
     reported = [activity for _, activity in context.reports]
     assert [now for now, before in zip(reported, [None, *reported], strict=False) if now != before] == activities

@@ -1,4 +1,4 @@
-"""Choosing the recipe by trial, in real training processes: who is chosen, what is reported, what may fail."""
+"""Choosing the recipe by trial, in real trainings: who is chosen, what is reported, what may fail."""
 
 from __future__ import annotations
 

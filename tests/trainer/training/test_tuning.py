@@ -1,4 +1,4 @@
-"""Tuning in real training processes: what is tried, what is chosen, and that test users have no say in it."""
+"""Tuning in real trainings: what is tried, what is chosen, and that test users have no say in it."""
 
 from __future__ import annotations
 

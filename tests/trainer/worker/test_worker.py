@@ -24,6 +24,7 @@ from tests.processes import descendants
 from tests.trainer.place import Place, walks
 from trainer.figures import FIGURES
 from trainer.removal import RemovalJobHandler
+from trainer.training.process import run_training
 from trainer.worker.loop import Worker
 from trainer.worker.queue import JobQueue
 
@@ -66,7 +67,7 @@ class Bench:
         place = self.place
         return {
             "dataset_import": place.import_handler(),
-            "solution_version_training": place.training_handler(),
+            "solution_version_training": place.training_handler(run_training),
             "storage_removal": RemovalJobHandler(place.store),
         }
 
