@@ -76,6 +76,13 @@ def test_each_file_of_a_folder_has_its_output_and_a_marker_says_that_all_is_ther
     assert (marker["answered"], marker["failed"], marker["rows"]) == (4, 0, 4)
     assert [file["name"] for file in marker["files"]] == ["a.json.out", "b.json.out", "c.parquet.out"]
 
+    (place.bucket / "in" / "b.json").unlink()
+    place.run(POPULAR_AT, num_results=3)
+    # What earlier jobs have written stays, as it would in Personalize; the marker names what is of this one.
+    assert place.outputs() == ["_CHECK", "a.json.out", "b.json.out", "c.parquet.out"]
+    marker = json.loads((place.bucket / "out" / "_CHECK").read_text())
+    assert [file["name"] for file in marker["files"]] == ["a.json.out", "c.parquet.out"]
+
 
 def test_what_is_wrong_with_a_line_stands_in_its_answer_and_the_others_are_answered(place):
     place.ask(
