@@ -1,9 +1,9 @@
 """What it costs to divide work: `python -m benchmarks.compute`.
 
 The same parts by a plain loop of one process, by processes of this machine, and by a Ray cluster of two nodes with one
-processor each on this machine. Every process computes with one thread. The ways take turns, as often as `--rounds` says,
-so that other work on the machine weighs on all of them: figures are medians, the last column is the median of the ratios
-of each round's users per second to those of the first way.
+processor each on this machine. Every process computes with one thread. The ways take turns, as often as `--rounds`
+says, so that other work on the machine weighs on all of them: figures are medians, the last column is the median of the
+ratios of each round's users per second to those of the first way.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ def _seconds(compute: Compute, task: Callable[[Any], Any], parts: Sequence[Any])
     return time.perf_counter() - began
 
 
-def _row(way: str, rounds: Sequence[Mapping[str, Mapping[str, float]]], arguments: argparse.Namespace) -> tuple[str, ...]:
+def _row(
+    way: str, rounds: Sequence[Mapping[str, Mapping[str, float]]], arguments: argparse.Namespace
+) -> tuple[str, ...]:
     """Return the cells of a way: medians of its rounds."""
     item = {name: median(figures[way][name] for figures in rounds) for name in rounds[0][way]}
     share = median(figures[arguments.ways[0]]["seconds"] / figures[way]["seconds"] for figures in rounds)
@@ -103,11 +105,11 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=100_000, help="of an empty part, and of its result")
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     arguments = parser.parse_args()
-    rounds: list[dict[str, dict[str, float]]] = []
     with ExitStack() as stack:
         computes = {way: stack.enter_context(_WAYS[way]()) for way in arguments.ways}
-        for _ in range(arguments.rounds):
-            rounds.append({way: measure(compute, arguments) for way, compute in computes.items()})
+        rounds = [
+            {way: measure(compute, arguments) for way, compute in computes.items()} for _ in range(arguments.rounds)
+        ]
     rows = [_row(way, rounds, arguments) for way in arguments.ways]
     header = (
         "way",

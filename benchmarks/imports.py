@@ -179,7 +179,17 @@ def main() -> None:
         _run_way(options.way, options.folder)
         return
     measurements = [_measure(n_rows, repeated=options.repeated, parent=options.folder) for n_rows in options.rows]
-    header = ["rows", "CSV MiB", "plain s", "import s", "ratio", "CPU ratio", "plain peak MiB", "import peak MiB", "reading"]
+    header = [
+        "rows",
+        "CSV MiB",
+        "plain s",
+        "import s",
+        "ratio",
+        "CPU ratio",
+        "plain peak MiB",
+        "import peak MiB",
+        "reading",
+    ]
     lines = [
         [
             f"{item['rows']:,}", item["csv_mib"], item["plain"]["seconds"], item["import"]["seconds"], item["ratio"],

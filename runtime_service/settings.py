@@ -10,8 +10,8 @@ from typing import Literal, TypedDict
 from pydantic import Field
 
 from common.process.forked import Patience
-from common.recommendation_ids import RecommendationIds, recommendation_keys
 from common.processors import usable_processors
+from common.recommendation_ids import RecommendationIds, recommendation_keys
 from common.settings import RecommendationSettings, ServerSettings, StoreSettings
 from common.storage import Store
 from common.telemetry.process import Telemetry

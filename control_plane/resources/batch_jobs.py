@@ -79,7 +79,7 @@ class _BatchJobs(ResourceOperations):
     def _enqueue(
         self, unit: Unit, payload: BatchInferencePayload | BatchSegmentPayload, row: BatchJob, version: SolutionVersion
     ) -> None:
-        """Submit the job; those whose output goes into one folder are done one by one, or their files would be mixed."""
+        """Submit the job; those with one folder of output are done one by one, or their files would be mixed."""
         enqueue(
             unit,
             self._app_context,

@@ -14,8 +14,8 @@ import polars as pl
 from common.files.locations import ATTRIBUTION_OUTPUT, OUTPUT_PATH, LocationField
 from common.files.outputs import Outputs
 from common.master_keys import MasterKey, MasterKeys
-from common.recommendation_ids import RecommendationIds
 from common.positions import Lineage
+from common.recommendation_ids import RecommendationIds
 from common.settings import StoreSettings
 from common.storage import Store
 from common.storage.objects import open_store

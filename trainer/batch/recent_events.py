@@ -172,9 +172,7 @@ def read_recent_events(
     return _by_user(_histories(pl.concat([earlier, newer]).sort(columns.LOG_OFFSET), last, most))
 
 
-def _not_learnt(
-    rows: pl.DataFrame, table: Table, learnt: LearntEvents, check: Callable[[], None]
-) -> pl.DataFrame:
+def _not_learnt(rows: pl.DataFrame, table: Table, learnt: LearntEvents, check: Callable[[], None]) -> pl.DataFrame:
     """Leave out the events that a model was trained with, which another log than that of today gave offsets to.
 
     Args:

@@ -89,7 +89,7 @@ def test_jobs_with_one_folder_of_output_are_done_one_after_the_other(world):
     inference_version, segment_version = (
         version_of(world, name) for name in ("aws-popularity-count", "aws-item-affinity")
     )
-    world.resources.batch_inference.create(inference_request(inference_version, output="s3://results"))
+    world.resources.batch_inference.create(inference_request(inference_version))
     world.clock.advance(seconds=1)
     world.resources.batch_segment.create(segment_request(segment_version))
     world.clock.advance(seconds=1)
