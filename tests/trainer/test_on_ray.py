@@ -134,12 +134,12 @@ def test_segments_are_made_on_the_cluster_and_their_progress_is_in_the_row(clust
     (place.root / "s3" / "lake" / "items.json").write_text("\n".join(lines))
     runner = BatchPlace(place.root, compute=compute).runner()
     handler = BatchSegmentJobHandler(place.store, runner, flusher=place.flusher, store_settings=place.settings)
-    arn = bench.world.resources.batch_segment.create(segment_request(version)).arn
+    arn = bench.world.resources.batch_segments.create(segment_request(version)).arn
 
     with bench.worker(handlers={"batch_segment": handler}):
         wait_until(lambda: 0 < job_of(bench, arn).progress < 1, seconds=120)
         compute.leave.set()
-        wait_until(lambda: bench.world.resources.batch_segment.describe(arn).status == "ACTIVE", seconds=120)
+        wait_until(lambda: bench.world.resources.batch_segments.describe(arn).status == "ACTIVE", seconds=120)
 
     on_ray = (place.root / "s3" / "results" / "items.json.out").read_bytes()
     publish_segments(place, SEGMENTS)

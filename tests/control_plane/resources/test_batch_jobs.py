@@ -91,7 +91,7 @@ def test_jobs_with_one_folder_of_output_are_done_one_after_the_other(world):
     )
     world.resources.batch_inference.create(inference_request(inference_version))
     world.clock.advance(seconds=1)
-    world.resources.batch_segment.create(segment_request(segment_version))
+    world.resources.batch_segments.create(segment_request(segment_version))
     world.clock.advance(seconds=1)
     world.resources.batch_inference.create(inference_request(inference_version, "other", output="s3://results/b/"))
 
