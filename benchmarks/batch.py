@@ -47,6 +47,7 @@ from protos.tailorbird.internal.v1.jobs_pb2 import BatchInferencePayload
 from trainer.batch.inference_handler import BatchInferenceJobHandler
 from trainer.batch.runner import BatchRunner
 from trainer.files.sources import Sources
+from trainer.flushing import Flushed
 from trainer.worker import JobContext, NullJobContext
 from trainer.workspace import Workspace
 
@@ -59,9 +60,9 @@ _LOOK_SECONDS: Final = 0.1
 class NothingStreamed:
     """A `trainer.flushing.Flusher` of a group to which nothing is streamed."""
 
-    def flush(self, location: str, context: JobContext) -> int:  # noqa: ARG002 -- the port's signature
-        """Return 0."""
-        return 0
+    def flush(self, location: str, context: JobContext) -> Flushed:  # noqa: ARG002 -- the port's signature
+        """Do nothing: the log is empty, and the table has all there is."""
+        return Flushed(0)
 
 
 def run_job(folder: Path, artifacts: Path, planted: Planted, *, processes: int) -> dict[str, float]:

@@ -1,7 +1,9 @@
 """What it costs to divide work: `python -m benchmarks.compute`.
 
 The same parts by a plain loop of one process, by processes of this machine, and by a Ray cluster of two nodes with one
-processor each on this machine. Every process computes with one thread.
+processor each on this machine. Every process computes with one thread. The ways take turns, as often as `--rounds`
+says, so that other work on the machine weighs on all of them: figures are medians, the last column is the median of the
+ratios of each round's users per second to those of the first way.
 """
 
 from __future__ import annotations
@@ -13,9 +15,10 @@ os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THR
 import argparse
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from benchmarks.compute_parts import nothing, score
@@ -74,10 +77,27 @@ def _seconds(compute: Compute, task: Callable[[Any], Any], parts: Sequence[Any])
     return time.perf_counter() - began
 
 
+def _row(
+    way: str, rounds: Sequence[Mapping[str, Mapping[str, float]]], arguments: argparse.Namespace
+) -> tuple[str, ...]:
+    """Return the cells of a way: medians of its rounds."""
+    item = {name: median(figures[way][name] for figures in rounds) for name in rounds[0][way]}
+    share = median(figures[arguments.ways[0]]["seconds"] / figures[way]["seconds"] for figures in rounds)
+    return (
+        way,
+        f"{item['seconds']:.1f}",
+        f"{arguments.parts * arguments.users / item['seconds']:,.0f}",
+        f"{item['one empty part']:.2f}",
+        f"{(item['empty parts'] - item['one empty part']) / max(1, arguments.empty_parts - 1) * 1e3:.2f}",
+        f"{share:.2f}",
+    )
+
+
 def main() -> None:
     """Run and print; figures as JSON with `--output`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ways", nargs="+", choices=_WAYS, default=list(_WAYS), help="what is measured")
+    parser.add_argument("--rounds", type=int, default=3, help="in which the ways take turns")
     parser.add_argument("--parts", type=int, default=200, help="that score users")
     parser.add_argument("--users", type=int, default=500, help="of a part")
     parser.add_argument("--items", type=int, default=60_000, help="that each user is scored for")
@@ -85,28 +105,21 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=100_000, help="of an empty part, and of its result")
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     arguments = parser.parse_args()
-    figures = {}
-    for way in arguments.ways:
-        with _WAYS[way]() as compute:
-            figures[way] = measure(compute, arguments)
-    rows = [
-        (
-            way,
-            f"{item['seconds']:.1f}",
-            f"{arguments.parts * arguments.users / item['seconds']:,.0f}",
-            f"{item['one empty part']:.2f}",
-            f"{(item['empty parts'] - item['one empty part']) / max(1, arguments.empty_parts - 1) * 1e3:.2f}",
-        )
-        for way, item in figures.items()
-    ]
+    with ExitStack() as stack:
+        computes = {way: stack.enter_context(_WAYS[way]()) for way in arguments.ways}
+        rounds = [
+            {way: measure(compute, arguments) for way, compute in computes.items()} for _ in range(arguments.rounds)
+        ]
+    rows = [_row(way, rounds, arguments) for way in arguments.ways]
     header = (
         "way",
         "seconds of all parts",
         "users per second",
         "seconds of a run with one empty part",
         "ms of a part more",
+        f"of {arguments.ways[0]}",
     )
-    publish({"figures": figures}, table=markdown_table(header, rows), output=arguments.output)
+    publish({"rounds": rounds}, table=markdown_table(header, rows), output=arguments.output)
 
 
 if __name__ == "__main__":

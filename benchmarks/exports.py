@@ -29,6 +29,7 @@ from common.tables import Table
 from protos.tailorbird.control.v1.common_pb2 import IngestionMode
 from protos.tailorbird.internal.v1 import jobs_pb2
 from trainer.exports import ExportJobHandler
+from trainer.flushing import Flushed
 from trainer.worker import JobContext, NullJobContext
 from trainer.workspace import Workspace
 
@@ -47,9 +48,9 @@ _SCHEMA: Final = {
 class NothingStreamed:
     """Of a table that nothing is streamed into."""
 
-    def flush(self, location: str, context: JobContext) -> int:  # noqa: ARG002 - the port's signature
-        """Return 0: the log is empty, and the table has all there is."""
-        return 0
+    def flush(self, location: str, context: JobContext) -> Flushed:  # noqa: ARG002 - the port's signature
+        """Do nothing: the log is empty, and the table has all there is."""
+        return Flushed(0)
 
 
 def _settings(root: Path) -> StoreSettings:

@@ -31,7 +31,7 @@ from common.errors import invalid
 from inference.model import open_index
 from recipes.data.histories import FloatArray, ItemIndexes
 from recipes.retrieval.calibration import IndexMeasurement, calibrate
-from recipes.retrieval.exact import ExactIndex
+from recipes.retrieval.top_k import top_k
 from trainer.training.artifact_writer import calibration_message
 
 _LIMIT = 100
@@ -140,8 +140,11 @@ def measure(
     n_queries = min(n_queries, len(user_vectors) // 2)
     queries, others = user_vectors[:n_queries], user_vectors[n_queries:]
     calibrated_by = min(_CALIBRATION_QUERIES, len(others) // 2)
-    exact = ExactIndex(item_vectors)
-    expected = [exact.nearest(query, _LIMIT).items for query in queries]
+
+    def exact(query: FloatArray) -> ItemIndexes:
+        return top_k(item_vectors @ query, _LIMIT)
+
+    expected = [exact(query) for query in queries]
 
     def row(name: str, search: Search, seconds: float) -> Row:
         return _measure(name, search, queries, expected, n_items=n_items, seconds=seconds)
@@ -159,7 +162,7 @@ def measure(
         seconds = time.perf_counter() - began
         message = calibration_message(calibration, trees=trees, queries=calibrated_by)
         index, scan = open_index(folder, message, item_vectors=item_vectors, mode="auto")
-        rows = [row("exact (NumPy)", lambda query: exact.nearest(query, _LIMIT).items, 0.0)]
+        rows = [row("exact (NumPy)", exact, 0.0)]
         if scan is not None:
             rows.append(row("scan", lambda query: scan.nearest(query, _LIMIT).items, 0.0))
         if index is not None and index is not scan:

@@ -28,6 +28,7 @@ from common.artifacts import publish_artifact
 from common.compute.local import LocalCompute
 from common.files.locations import INPUT_PATH, OUTPUT_PATH
 from common.files.outputs import Outputs
+from common.processors import usable_processors
 from common.settings import StoreSettings
 from common.storage.objects import open_store
 from common.vocabulary import Vocabulary
@@ -152,7 +153,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=1_000_000)
     parser.add_argument("--items", type=int, default=60_000, help="at least as many as segments")
     parser.add_argument("--segments", type=int, default=200)
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--processes", type=int, default=usable_processors())
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     arguments = parser.parse_args()
     sizes = {name: getattr(arguments, name) for name in ("users", "items", "segments", "processes")}

@@ -43,6 +43,7 @@ from cli.demo.journey import Journey
 from cli.demo.run_demo import load_data
 from cli.env import Env
 from common.errors import InvalidInput, Unavailable
+from common.processors import usable_processors
 from common.rpc import channel
 from inference.result import EXPLORED
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
@@ -177,7 +178,7 @@ def main() -> None:
     )
     parser.add_argument("--lanes", type=int, default=8, help="connections at a time")
     parser.add_argument("--streams", type=int, default=4, help="calls in flight per connection")
-    parser.add_argument("--processes", type=int, default=min(4, os.cpu_count() or 1), help="of each server")
+    parser.add_argument("--processes", type=int, default=min(4, usable_processors()), help="of each server")
     parser.add_argument(
         "--generated", action="store_true", help="a small generated catalogue instead of MovieLens 100K"
     )

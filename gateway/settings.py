@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, TypedDict
@@ -13,6 +12,7 @@ from pydantic_settings import SettingsConfigDict
 from common.access_keys import AccessKeys
 from common.master_keys import master_key_source
 from common.process.forked import Patience
+from common.processors import usable_processors
 from common.settings import AccountSettings, ProcessSettings
 from common.telemetry.process import Telemetry
 from gateway.admission import CallLimits
@@ -51,7 +51,8 @@ class GatewaySettings(ProcessSettings, AccountSettings):
         None,
         ge=1,
         le=256,
-        description="Processes that answer requests on the one address; by default one per processor, at most 4.",
+        description="Processes that answer requests on the one address; by default one per processor that this one may "
+        "use, at most 4.",
     )
     control_plane: str = Field("127.0.0.1:7401", description="Address of the control plane (HOST:PORT).")
     events_service: str = Field("127.0.0.1:7402", description="Address of the events service (HOST:PORT).")
@@ -144,7 +145,7 @@ class GatewaySettings(ProcessSettings, AccountSettings):
 
     def worker_count(self) -> int:
         """Return how many processes answer requests."""
-        return self.gateway_workers or min(_DEFAULT_WORKERS, os.cpu_count() or 1)
+        return self.gateway_workers or min(_DEFAULT_WORKERS, usable_processors())
 
     def patience(self) -> Patience:
         """Return how long processes are waited for."""

@@ -309,7 +309,8 @@ def open_index(
     """Open the index of an artifact, and the scan that finds what filters let pass.
 
     An artifact has the files of what its calibration chose, and of the scan; a mode that it has no files for is as
-    `auto`. One from before there were several indexes is scored whole, until the next training.
+    `auto`, but `scan`, which is exact, as `exact`. One from before there were several indexes is scored whole, until
+    the next training.
 
     Args:
         folder: Of the artifact.
@@ -338,10 +339,12 @@ def open_index(
             )
         else:
             scan = ScanIndex.open(folder, item_vectors)
-    available = {chosen, "exact", *(() if scan is None else ("scan",))}
-    kind, setting = (mode if mode in available else chosen), calibration.setting
-    if mode not in ("auto", kind):
-        _log.info("index_not_in_artifact", wanted=mode, taken=kind)
+    wanted, setting = (chosen if mode == "auto" else mode), calibration.setting
+    available = {"exact", chosen, "scan"} - ({"scan"} if scan is None else set())
+    # Whoever wants a scan wants exact answers.
+    kind = next(name for name in (wanted, "exact" if wanted == "scan" else chosen, "exact") if name in available)
+    if kind != wanted:
+        _log.info("index_not_in_artifact", wanted=wanted, taken=kind)
     if kind == "annoy":
         return AnnoyIndex(folder, item_vectors, search_k=setting.search_k), scan
     if kind == "lists":

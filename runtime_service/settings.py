@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Literal, TypedDict
 from pydantic import Field
 
 from common.process.forked import Patience
+from common.processors import usable_processors
 from common.recommendation_ids import RecommendationIds, recommendation_keys
 from common.settings import RecommendationSettings, ServerSettings, StoreSettings
 from common.storage import Store
@@ -70,13 +70,16 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
     control_plane: str = Field("127.0.0.1:7401", description="HOST:PORT of the control plane.")
     events_service: str = Field("127.0.0.1:7402", description="HOST:PORT of the events service.")
     workers: int | None = Field(
-        None, ge=1, le=256, description="Processes that answer calls; by default one per processor, at most 4."
+        None,
+        ge=1,
+        le=256,
+        description="Processes that answer calls; by default one per processor that this one may use, at most 4.",
     )
     index: Literal["auto", "exact", "scan", "lists", "annoy"] = Field(
         "auto",
         description="How candidates are found: `auto` takes what each artifact's calibration chose; `exact` "
         "scores all items; `scan`, which is exact too, `lists` and `annoy` are taken where the artifact has them, and "
-        "else what was chosen.",
+        "else what was chosen, or in the place of `scan` `exact`.",
     )
     cache_dir: Path = Field(
         Path("tailorbird-data/runtime/artifacts"),
@@ -240,7 +243,7 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
 
     def worker_names(self) -> list[str]:
         """Return the names of the processes that answer calls."""
-        count = self.workers or min(_DEFAULT_WORKERS, os.cpu_count() or 1)
+        count = self.workers or min(_DEFAULT_WORKERS, usable_processors())
         return [f"worker-{number}" for number in range(count)]
 
     def telemetry(self) -> Telemetry:

@@ -12,12 +12,10 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from urllib.error import URLError
 
 import boto3
 
 from common.settings import StoreSettings
-from common.testing import wait_until
 
 #: Buckets that the key may use; others exist and are forbidden, or do not exist.
 ALLOWED = ("films", "results", "missing")
@@ -61,24 +59,15 @@ class S3Server:
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
     """Run a server for as long as the block runs."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    endpoint = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    command = [sys.executable, "-m", "tests.s3_process"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
-            wait_until(lambda: process.poll() is None and _responds(endpoint), seconds=60)
-            yield _prepared(endpoint)
+            # It listens before it says where, so nobody else can have taken the port.
+            port = process.stdout.readline().strip()
+            assert port, "the S3 server: got no port, want one; `python -m tests.s3_process` says why"
+            yield _prepared(f"http://127.0.0.1:{port}")
         finally:
             process.kill()
-
-
-def _responds(endpoint: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{endpoint}/moto-api/", timeout=60):
-            return True
-    except (URLError, ConnectionError, TimeoutError):
-        return False
 
 
 def _prepared(endpoint: str) -> S3Server:

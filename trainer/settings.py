@@ -16,6 +16,7 @@ from common.files.locations import INPUT_PATH, LocationField
 from common.files.outputs import Outputs
 from common.processors import usable_processors
 from common.settings import AttributionSettings, ServerSettings, StoreSettings
+from common.storage import store_folder
 from common.telemetry.process import Telemetry
 from inference.past_events import MAX_LATER
 from recipes.components.themes.loading import DEFAULT_WRITER
@@ -173,8 +174,12 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
         return self.work_dir or self.data_dir / "trainer"
 
     def store(self) -> StoreSettings:
-        """Return the part that says where the shared store is."""
-        return StoreSettings(**{name: getattr(self, name) for name in StoreSettings.model_fields})
+        """Return the part that says where the shared store is; a folder by its absolute path, for other processes."""
+        settings = {name: getattr(self, name) for name in StoreSettings.model_fields}
+        if store_folder(self.store_url) is not None:
+            # Links are left as they are: other machines, which have the folder at the same path, may have others.
+            settings["store_url"] = str(Path(self.store_url.removeprefix("file://")).absolute())
+        return StoreSettings(**settings)
 
     def _folders(self, joined: str | None) -> tuple[Path, ...]:
         if joined is None:

@@ -43,6 +43,7 @@ from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from trainer.deletions import DeletionJobHandler
 from trainer.files.sources import Sources
+from trainer.flushing import Flushed
 from trainer.worker import JobContext, NullJobContext
 from trainer.workspace import Workspace
 
@@ -341,11 +342,11 @@ class _Flusher:
         self._log = log
         self._sink = sink
 
-    def flush(self, location: str, context: JobContext) -> int:  # noqa: ARG002 - the port's signature
-        """Move all records into a table; return the log's last offset before that."""
+    def flush(self, location: str, context: JobContext) -> Flushed:  # noqa: ARG002 - the port's signature
+        """Move all records into a table."""
         last = self._log.bounds().end - 1
         self._sink.flush(location, seconds=_SECONDS)
-        return last
+        return Flushed(last)
 
 
 class _Remover:

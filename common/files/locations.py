@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from common.errors import InvalidInput, PermissionDenied, ResourceNotFound, Unavailable
+from common.storage import store_folder
 
 __all__ = [
     "ATTRIBUTION_OUTPUT",
@@ -90,7 +91,8 @@ class LocationField:
             url = f"s3://{place.bucket}/{place.key.strip('/')}/"
             is_inside = store_url.startswith("s3://") and url.startswith(f"{store_url.rstrip('/')}/")
         else:
-            is_inside = not store_url.startswith("s3://") and place.is_relative_to(Path(store_url).resolve())
+            folder = store_folder(store_url)
+            is_inside = folder is not None and place.is_relative_to(folder)
         if is_inside:
             raise self.invalid(location, "which is in the store of this installation, want a place of your own")
 

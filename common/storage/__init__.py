@@ -8,7 +8,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Store", "StoredObject"]
+__all__ = ["Store", "StoredObject", "store_folder"]
+
+
+def store_folder(url: str) -> Path | None:
+    """Return the folder that the URL of a store names, absolute and with links followed; None for one of a service."""
+    if "://" in url and not url.startswith("file://"):
+        return None
+    return Path(url.removeprefix("file://")).resolve()
 
 
 @dataclass(frozen=True, slots=True)

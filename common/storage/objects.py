@@ -27,7 +27,7 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 
 from common.errors import PermissionDenied, ResourceAlreadyExists, ResourceNotFound, Unavailable, invalid
 from common.settings import StoreSettings
-from common.storage import StoredObject
+from common.storage import StoredObject, store_folder
 from common.storage.durable import remove_partial_files, write_durably
 from common.storage.failures import unwritable
 
@@ -187,9 +187,9 @@ def open_store(settings: StoreSettings) -> ObjectStore:
             table_uri=url.rstrip("/"),
             table_options=_delta_options(settings),
         )
-    if "://" in url and not url.startswith("file://"):
+    root = store_folder(url)
+    if root is None:
         raise invalid("store_url", got=url, want="a folder or s3://BUCKET/PREFIX")
-    root = Path(url.removeprefix("file://")).resolve()
     return ObjectStore(LocalStore(root, mkdir=True), root=root, table_uri=str(root))
 
 

@@ -25,7 +25,15 @@ class StopResult(Enum):
     REQUESTED = "an attempt runs: its worker learns of the request with its next heartbeat"
 
 
-def enqueue(unit: Unit, app_context: AppContext, payload: Message, *, subject: str, group_arn: str) -> Job:
+def enqueue(
+    unit: Unit,
+    app_context: AppContext,
+    payload: Message,
+    *,
+    subject: str,
+    group_arn: str,
+    output_folder: str | None = None,
+) -> Job:
     """Add a job to the queue; it can be leased once the unit of work is committed.
 
     Args:
@@ -34,6 +42,7 @@ def enqueue(unit: Unit, app_context: AppContext, payload: Message, *, subject: s
         payload: What is to be done: the payload of an entry in `control_plane.jobs.registry`.
         subject: ARN of the resource that the job is for.
         group_arn: ARN of the dataset group that the resource belongs to; groups take turns.
+        output_folder: Where the owner of the job wants its output; jobs with the same one run one after the other.
     """
     now = app_context.clock.now()
     job = Job(
@@ -42,6 +51,7 @@ def enqueue(unit: Unit, app_context: AppContext, payload: Message, *, subject: s
         state=JobState.WAITING,
         subject=subject,
         dataset_group_arn=group_arn,
+        output_folder=output_folder,
         request_id=request_id.get(),
         payload=write_payload(payload),
         available_at=now,

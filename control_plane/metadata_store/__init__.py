@@ -84,7 +84,8 @@ class Unit(Protocol):
     def due_job(self, kinds: Collection[str], *, now: datetime) -> Job | None:
         """Return the job to lease next: the oldest waiting one of the dataset group whose last turn was longest ago.
 
-        A turn is an attempt at a job of one of these kinds. No other unit gets the same job. None when no job is due.
+        A turn is an attempt at a job of one of these kinds. No other unit gets the same job, nor one with the same
+        `output_folder` while that is leased. None when no job is due.
         """
 
     def prunable_jobs(self, *, before: datetime, keep: int, limit: int) -> list[Job]:

@@ -125,7 +125,7 @@ class SqlUnit:
         self.actions.append(action)
 
     def due_job(self, kinds: Collection[str], *, now: datetime) -> Job | None:
-        """Return the oldest waiting job of the dataset group whose last turn was longest ago."""
+        """Return the oldest waiting job, beside which none writes, of the group whose last turn was longest ago."""
         earlier = aliased(Job)
         last_turn = (
             select(func.max(earlier.leased_at))
@@ -133,9 +133,14 @@ class SqlUnit:
             .correlate(Job)
             .scalar_subquery()
         )
+        running = aliased(Job)
+        writes_there = exists().where(
+            col(running.state) == JobState.LEASED, col(running.output_folder) == col(Job.output_folder)
+        )
         statement = (
             select(Job)
             .where(col(Job.state) == JobState.WAITING, col(Job.kind).in_(kinds), col(Job.available_at) <= now)
+            .where(not_(writes_there))
             .order_by(last_turn.is_not(None), last_turn, col(Job.available_at), col(Job.created_at), col(Job.id))
             .limit(1)
         )

@@ -76,6 +76,19 @@ class _BatchJobs(ResourceOperations):
             "last_updated_date_time": now,
         }
 
+    def _enqueue(
+        self, unit: Unit, payload: BatchInferencePayload | BatchSegmentPayload, row: BatchJob, version: SolutionVersion
+    ) -> None:
+        """Submit the job; those with one folder of output are done one by one, or their files would be mixed."""
+        enqueue(
+            unit,
+            self._app_context,
+            payload,
+            subject=row.arn,
+            group_arn=version.dataset_group_arn,
+            output_folder=payload.output_location.rstrip("/"),
+        )
+
 
 class BatchInferenceJobs(_BatchJobs):
     """Operations on batch inference jobs."""
@@ -118,7 +131,7 @@ class BatchInferenceJobs(_BatchJobs):
                 for rule in event_rules(version.solution_config or SolutionConfig())
             ],
         )
-        enqueue(unit, self._app_context, payload, subject=row.arn, group_arn=version.dataset_group_arn)
+        self._enqueue(unit, payload, row, version)
         return row
 
     def describe(self, unit: Unit, arn: str) -> BatchInferenceJob:
@@ -153,7 +166,7 @@ class BatchSegmentJobs(_BatchJobs):
         insert(unit, row, tags=checked_tags)
         self._check_quota(unit, "pending_batch_segment_jobs", BatchSegmentJob, status=CREATING)
         payload = BatchSegmentPayload(**_work(unit, request, row, version))
-        enqueue(unit, self._app_context, payload, subject=row.arn, group_arn=version.dataset_group_arn)
+        self._enqueue(unit, payload, row, version)
         return row
 
     def describe(self, unit: Unit, arn: str) -> BatchSegmentJob:

@@ -9,6 +9,7 @@ from common.errors import invalid
 from common.storage import Store
 from events_service.dataset_sink import DatasetSink
 from events_service.log import EventLog
+from events_service.servicers.event_log import epoch_messages
 from events_service.user_records import SoughtUser, UserRecords
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
 
@@ -51,7 +52,12 @@ class DatasetSinkServicer(event_log_pb2_grpc.SealingServiceServicer):
         # Before the flush: what is acknowledged meanwhile need not be in the table.
         log_offset = self._log.bounds().end - 1
         position = self._sink.flush(request.location, seconds=seconds)
-        return event_log_pb2.FlushTableResponse(epoch=position.epoch, offset=position.offset, log_offset=log_offset)
+        return event_log_pb2.FlushTableResponse(
+            epoch=position.epoch,
+            offset=position.offset,
+            log_offset=log_offset,
+            epochs=epoch_messages(self._log.lineage()),
+        )
 
     def RemoveUsers(
         self, request: event_log_pb2.RemoveUsersRequest, context: grpc.ServicerContext

@@ -15,7 +15,7 @@ from events_service.log import EventLog, LogPage
 from events_service.records import leave_out, logged_message
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
 
-__all__ = ["SERVICE", "EventLogServicer"]
+__all__ = ["SERVICE", "EventLogServicer", "epoch_messages"]
 
 SERVICE = event_log_pb2.DESCRIPTOR.services_by_name["EventLogService"]
 _DEFAULT_RECORDS = 1000
@@ -104,10 +104,13 @@ def _response(page: LogPage, *, known_epoch: int | None) -> event_log_pb2.ReadRe
         if item.offset < response.next_offset
     )
     if known_epoch not in (None, page.lineage.current):
-        response.epochs.extend(
-            event_log_pb2.LogEpoch(epoch=item.epoch, first_offset=item.first_offset) for item in page.lineage
-        )
+        response.epochs.extend(epoch_messages(page.lineage))
     return response
+
+
+def epoch_messages(lineage: Lineage) -> list[event_log_pb2.LogEpoch]:
+    """Return the epochs of a log as responses have them, oldest first."""
+    return [event_log_pb2.LogEpoch(epoch=item.epoch, first_offset=item.first_offset) for item in lineage]
 
 
 def _from_offset(request: event_log_pb2.ReadRecordsRequest) -> int:

@@ -6,6 +6,9 @@ import sys
 import pytest
 
 from common.processors import usable_processors
+from gateway.settings import GatewaySettings
+from runtime_service.settings import RuntimeSettings
+from trainer.settings import TrainerSettings
 
 
 @pytest.fixture
@@ -40,3 +43,15 @@ def test_quotas_of_all_groups_count(root, outer, inner, most):
 
 def test_without_groups_the_affinity_counts(tmp_path):
     assert usable_processors(tmp_path) == available()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has affinities")
+def test_services_divide_their_work_among_the_processors_that_they_may_use():
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert GatewaySettings().worker_names() == RuntimeSettings().worker_names() == ["worker-0"]
+        assert TrainerSettings().local_workers() == 1
+        assert TrainerSettings(compute_workers=3).local_workers() == 3
+    finally:
+        os.sched_setaffinity(0, allowed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import NoneType
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -139,8 +141,15 @@ def test_scan_of_another_version_is_not_read(index_folder, tmp_path):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "scan_tails.npy").rename(tmp_path / "scan_block_lengths.npy")
 
-    for chosen, kind in (("lists", ListIndex), ("scan", type(None))):
-        index, scan = open_index(tmp_path, calibration(chosen), item_vectors=vectors(), mode="auto")
+    for mode, chosen, kind in (
+        ("auto", "lists", ListIndex),
+        ("auto", "scan", NoneType),
+        ("lists", "scan", NoneType),
+        ("annoy", "lists", ListIndex),
+        ("scan", "lists", NoneType),  # who wants a scan wants exact answers
+        ("scan", "scan", NoneType),
+    ):
+        index, scan = open_index(tmp_path, calibration(chosen), item_vectors=vectors(), mode=mode)
         assert (type(index), scan) == (kind, None)
 
 

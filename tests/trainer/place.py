@@ -16,6 +16,7 @@ from common.errors import TailorbirdError
 from common.files.locations import ATTRIBUTION_OUTPUT, OUTPUT_PATH, LocationField
 from common.files.outputs import Outputs
 from common.master_keys import MasterKey, MasterKeys
+from common.positions import Lineage
 from common.recommendation_ids import RecommendationIds
 from common.settings import StoreSettings
 from common.storage import Store
@@ -27,6 +28,7 @@ from protos.tailorbird.internal.v1 import jobs_pb2
 from tests.control_plane.world import avro, column
 from trainer.exports import ExportJobHandler
 from trainer.files.sources import Sources
+from trainer.flushing import Flushed
 from trainer.imports import ImportJobHandler
 from trainer.training import TrainingJobHandler
 from trainer.training.process import TrainingRun, job_error
@@ -70,11 +72,12 @@ class NoEvents:
 
     def __init__(self) -> None:
         self.flushed_locations: list[str] = []
+        self.lineage: Lineage | None = None
 
-    def flush(self, location, context) -> int:
+    def flush(self, location, context) -> Flushed:
         self.flushed_locations.append(location)
         context.check()
-        return 0
+        return Flushed(0, self.lineage)
 
 
 def train_here(spec, folder, context, *, on_start):

@@ -1,7 +1,5 @@
 """What the settings of a trainer make of themselves."""
 
-import os
-import sys
 from importlib.util import find_spec
 
 import pytest
@@ -17,21 +15,17 @@ def test_parts_are_done_on_this_machine_by_default():
     assert isinstance(TrainerSettings().open_compute(), LocalCompute)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has affinities")
-def test_jobs_are_divided_among_the_processors_that_the_trainer_may_use():
-    allowed = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, {min(allowed)})
-        assert TrainerSettings().local_workers() == 1
-        assert TrainerSettings(compute_workers=3).local_workers() == 3
-    finally:
-        os.sched_setaffinity(0, allowed)
-
-
 def test_parts_are_done_on_ray_where_the_settings_say_so():
     if find_spec("ray") is None:
         pytest.skip("Ray is not installed: there is no package of it for this machine")
     assert isinstance(TrainerSettings(compute="ray", ray_address="127.0.0.1:6379").open_compute(), RayCompute)
+
+
+@pytest.mark.parametrize("url", ["data/store", "file://data/store"])
+def test_a_folder_is_the_same_one_for_processes_that_work_elsewhere(tmp_path, monkeypatch, url):
+    monkeypatch.chdir(tmp_path)
+    assert TrainerSettings(store_url=url).store().store_url == str(tmp_path.resolve() / "data" / "store")
+    assert TrainerSettings(store_url="s3://shop/tailorbird/").store().store_url == "s3://shop/tailorbird/"
 
 
 def test_ray_without_an_address_is_refused():

@@ -17,7 +17,7 @@ from common.deletions import DeletionWatch
 from common.errors import invalid
 from common.features.publishing import snapshot_files
 from common.filters import Dataset, Filter, Target
-from common.positions import Position
+from common.positions import Lineage, Position
 from common.settings import StoreSettings
 from common.storage import Store
 from common.tables import Table
@@ -25,19 +25,21 @@ from inference.recent_events import EventRule
 from inference.used_items import WHOLE_HISTORY, EventWindow
 from protos.tailorbird.control.v1.batch_inference_job_pb2 import BatchInferenceJobMode
 from protos.tailorbird.internal.v1 import jobs_pb2
+from protos.tailorbird.storage.v1.artifact_manifest_pb2 import TrainingSnapshot
 from recipes.catalog import get_recipe
 from recipes.components.themes.loading import DEFAULT_WRITER
 from recipes.spec import RecipeSpec
+from trainer.batch.feature_files import FeatureFiles
 from trainer.batch.inputs import LinePart
 from trainer.batch.lines import read_lines
-from trainer.batch.recent_events import RecentEvents, read_recent_events
+from trainer.batch.recent_events import LearntEvents, RecentEvents, read_recent_events
 from trainer.batch.runner import BatchFiles, BatchRunner, Work
 from trainer.batch.themes import ThemeEnricher, check_theme_job
 from trainer.flushing import Flusher
 from trainer.worker import JobContext
 
 if TYPE_CHECKING:  # imported where it is used: trainers start without Numba and what that compiles
-    from trainer.batch.scoring import Enricher, FeatureFiles, Question, Setup
+    from trainer.batch.scoring import Enricher, Question, Setup
 
 __all__ = ["OUTPUT_COLUMNS", "BatchInferenceJobHandler"]
 
@@ -110,24 +112,25 @@ class BatchInferenceJobHandler:
 
         manifest = read_manifest(self._store, payload.artifact_location)
         recipe = get_recipe(manifest.recipe)
-        watermark = Position(manifest.snapshot.event_epoch, manifest.snapshot.event_watermark)
         tables = {item.dataset_type: item for item in payload.tables}
         watch = DeletionWatch(self._store, [table.location for table in tables.values()])
         setup = self._setup(payload, folder)
         _check_filter(setup, recipe)
         kinds = _feature_kinds(setup.filter(), recipe, is_themed=_is_themed(payload))
         context.report(fraction=0.0, activity="waiting for the latest events")
+        lineage = None
         for kind, table in tables.items():
             if kind == _INTERACTIONS or kind in kinds:
-                self._flusher.flush(table.location, context)
+                lineage = self._flusher.flush(table.location, context).lineage
         with watch.reading():
             context.report(fraction=0.0, activity="reading what came after the training")
             features = dict(self._features(kinds, tables, folder, context))
             recent = None
             if _INTERACTIONS in tables and (recipe.kind.is_personalized or payload.filter_expression):
                 location = tables[_INTERACTIONS].location
+                learnt = _learnt_events(manifest.snapshot, location, lineage)
                 recent = read_recent_events(
-                    self._store, location, watermark=watermark, most=self._history_events, check=context.check
+                    self._store, location, learnt=learnt, most=self._history_events, check=context.check
                 )
         enricher = self._enricher(payload, n_lines=n_lines, has_items=_ITEMS in features)
         setup = replace(setup, features=features, enricher=enricher)
@@ -200,6 +203,13 @@ def _feature_kinds(definition: Filter | None, recipe: RecipeSpec, *, is_themed: 
     if Dataset.USERS in filtered:
         kinds.append(_USERS)
     return kinds
+
+
+def _learnt_events(snapshot: TrainingSnapshot, location: str, lineage: Lineage | None) -> LearntEvents:
+    """Return which events a model has of a table of interactions."""
+    versions = [table.version for table in snapshot.tables if table.location == location]
+    watermark = Position(snapshot.event_epoch, snapshot.event_watermark)
+    return LearntEvents(watermark, versions[0] if versions else None, lineage)
 
 
 def _question(setup: Setup, part: LinePart, recent: RecentEvents | None) -> Question:

@@ -4,6 +4,9 @@ Answers are made from an artifact and the events that came after it, at the runt
 does not, and a flush before it is read puts everything into it that was acknowledged; so a job reads the table, and
 gives each event to the user whom the runtime gives it to. Seconds are all that a table has of times: events of one
 second are taken in the order of the log.
+
+Where the log was restored from a backup, the offsets behind where it parted from the log of the training are used a
+second time: what the model has is told by the table as it was then. Offsets are moved behind those of the model.
 """
 
 from __future__ import annotations
@@ -18,13 +21,19 @@ import numpy as np
 import polars as pl
 
 from common import columns
+from common.errors import CorruptArtifact, ResourceNotFound
+from common.logs import get_logger
 from common.positions import Epoch, Lineage, Position
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
 from inference.recent_events import RecentEvent
 
-__all__ = ["RecentEvents", "Sent", "TableHistory", "read_recent_events"]
+__all__ = ["LearntEvents", "RecentEvents", "Sent", "TableHistory", "read_recent_events"]
+
+_log = get_logger(__name__)
+#: How many of the newest events of a model are compared where its log is another one; as of the events service.
+_MAX_DIVERGED: Final = 1_000_000
 
 #: Columns of events as parts carry them.
 _TYPES: Final[dict[str, pl.DataType]] = {
@@ -42,6 +51,29 @@ _SENT: Final = ("offset", "millis", "event_type", "item_id", "fingerprint", "val
 
 #: Events of one user as they travel to where lines are answered: tuples as of `RecentEvent`.
 Sent = Sequence[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class LearntEvents:
+    """Which events a model has.
+
+    Attributes:
+        watermark: Place in the log up to which its snapshot has all events.
+        version: Of the table of interactions, which it was trained on; None where that is not known.
+        lineage: Of the log as it is now; None where that is not known, so that it counts as the same log.
+    """
+
+    watermark: Position
+    version: int | None = None
+    lineage: Lineage | None = None
+
+    @property
+    def shared(self) -> int:
+        """Up to this offset the log is still the one that the model has the events of."""
+        offset = self.watermark.offset
+        if self.lineage is None or self.version is None:
+            return offset
+        return max(self.lineage.shared(self.watermark), offset - _MAX_DIVERGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +140,14 @@ class RecentEvents:
 
 
 def read_recent_events(
-    store: Store, location: str, *, watermark: Position, most: int, check: Callable[[], None] = lambda: None
+    store: Store, location: str, *, learnt: LearntEvents, most: int, check: Callable[[], None] = lambda: None
 ) -> RecentEvents:
     """Read what users did after the snapshot of a model.
 
     Args:
         store: The shared store.
         location: Of the table of interactions, to which all that was acknowledged is flushed.
-        watermark: Place in the log up to which the snapshot has all events.
+        learnt: What the model has.
         most: Newest events of each user or session that are kept, as runtimes keep them.
         check: Called again and again; raises when the job must end.
 
@@ -126,14 +158,41 @@ def read_recent_events(
     table = Table(store, location)
     if not table.exists():
         return _by_user([])
-    version = table.version()
-    newer = _rows(table.put_batches(list(_TYPES), version=version, after=watermark.offset), check)
+    version, shared, last = table.version(), learnt.shared, learnt.watermark.offset
+    newer = _rows(table.put_batches(list(_TYPES), version=version, after=shared), check)
+    if shared < last:
+        newer = _not_learnt(newer, table, learnt, check)
     # A session that a user is known of now brings along what was done in it before, however long ago.
     is_tied = pl.col(columns.USER_ID).is_not_null() & pl.col(columns.SESSION_ID).is_not_null()
     tied = newer.filter(is_tied).select(columns.SESSION_ID).unique()
-    batches = table.put_batches(list(_TYPES), version=version, up_to=watermark.offset) if len(tied) else ()
+    batches = table.put_batches(list(_TYPES), version=version, up_to=shared) if len(tied) else ()
     earlier = _rows((batch.join(tied, on=columns.SESSION_ID, how="semi") for batch in batches), check)
-    return _by_user(_histories(pl.concat([earlier, newer]).sort(columns.LOG_OFFSET), watermark.offset, most))
+    # Behind those of the model, whose places the log may have given again.
+    newer = newer.with_columns(pl.col(columns.LOG_OFFSET) + (last - shared))
+    return _by_user(_histories(pl.concat([earlier, newer]).sort(columns.LOG_OFFSET), last, most))
+
+
+def _not_learnt(rows: pl.DataFrame, table: Table, learnt: LearntEvents, check: Callable[[], None]) -> pl.DataFrame:
+    """Leave out the events that a model was trained with, which another log than that of today gave offsets to.
+
+    Args:
+        rows: Of the table as it is.
+        table: Of interactions.
+        learnt: What the model has, with a version.
+        check: Raises when the job must end.
+    """
+    key, last = [columns.LOG_OFFSET, columns.EVENT_ID], learnt.watermark.offset
+    assert learnt.version is not None, "or nothing is compared"
+    try:
+        if learnt.version < table.oldest_version():
+            raise ResourceNotFound(f"`version`: got {learnt.version} of {table.location}, which is gone")
+        batches = table.put_batches(list(_TYPES), version=learnt.version, after=learnt.shared, up_to=last)
+        seen = _rows((batch.select(key) for batch in batches), check).select(key)
+    except (CorruptArtifact, ResourceNotFound) as error:
+        # Which of the rows are the model's cannot be told: all count as its, until the next training.
+        _log.warning("events_of_restored_log_left_out", location=table.location, cause=error.message)
+        return rows.filter(pl.col(columns.LOG_OFFSET) > last)
+    return rows.join(seen, on=key, how="anti", nulls_equal=True)
 
 
 def _rows(batches: Iterable[pl.DataFrame], check: Callable[[], None]) -> pl.DataFrame:

@@ -103,7 +103,7 @@ class Results(AbstractContextManager["Results"]):
         """Yield the files of the output, one for each of the input, once all parts are there.
 
         Raises:
-            Unavailable: The disk is full or has failed.
+            Unavailable: The disk is full or has failed, or answers to Parquet cannot be written as such.
         """
         absent = self._begin.count(_ABSENT)
         assert not absent, f"{absent} parts have no result"
@@ -121,6 +121,11 @@ class Results(AbstractContextManager["Results"]):
                     if (rows := _n_rows(table)) != lines:
                         raise Unavailable(f"{file.name}{ENDING}: got {rows:,} rows, want {lines:,}, one an answer")
                 yield OutputFile(f"{file.name}{ENDING}", text if file.columns is None else table, lines)
+            except pl.exceptions.PolarsError as error:
+                first_line = str(error).split("\n", 1)[0]
+                raise Unavailable(
+                    f"{file.name}{ENDING}: the answers cannot be written as Parquet ({first_line}); JSON Lines can be"
+                ) from error
             except OSError as error:
                 raise Unavailable(f"the trainer's work folder cannot be written ({error.strerror})") from error
             text.unlink()

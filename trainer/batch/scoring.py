@@ -14,12 +14,10 @@ from typing import Any, Final, Protocol
 import polars as pl
 
 from common.avro import AvroSchema
-from common.errors import CorruptArtifact, InvalidInput, ResourceNotFound, Unavailable, invalid
-from common.feature_folders import features_location
-from common.features import Features, FeatureSnapshot
+from common.errors import InvalidInput, invalid
+from common.features import Features
 from common.filters import MAX_LENGTH, Dataset, Filter, Target, parse_filter
 from common.filters.expression import Scalar
-from common.host_copies import HostCopies
 from common.settings import StoreSettings
 from common.storage.objects import open_store
 from inference.candidates import ItemList
@@ -32,16 +30,16 @@ from inference.recent_events import EventRule
 from inference.request import RecommendationRequest
 from inference.result import ScoredItems
 from inference.used_items import EventWindow, used_items
-from protos.tailorbird.storage.v1.feature_manifest_pb2 import FeatureManifest
 from recipes.components.exploration import ExplorationSettings
 from recipes.ports import EncodesNewItems
 from trainer.batch.caches import usable_cache
+from trainer.batch.feature_files import FeatureFiles
 from trainer.batch.lines import Answers, Line, filter_values, read_lines, text_member
 from trainer.batch.randomness import LineRandom
 from trainer.batch.recent_events import Sent, TableHistory
 from trainer.batch.results import PartResult
 
-__all__ = ["MAX_LISTED", "Enrich", "Enricher", "FeatureFiles", "LineScorer", "Question", "Setup", "answer"]
+__all__ = ["MAX_LISTED", "Enrich", "Enricher", "LineScorer", "Question", "Setup", "answer"]
 
 #: Items of an `itemList` at most.
 MAX_LISTED: Final = 500
@@ -67,39 +65,6 @@ class Enricher(Protocol):
 
     def open(self, features: Features | None) -> Enrich:
         """Return what does it in this process; called once in each, with the features of the items."""
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureFiles:
-    """A snapshot of features on disk.
-
-    Attributes:
-        folder: Of its files, on the machine of the trainer.
-        manifest: What it says of itself, as bytes of a `FeatureManifest`.
-        schema: The Avro schema of its dataset as it is now.
-    """
-
-    folder: Path
-    manifest: bytes
-    schema: str
-
-    def open(self, copies: HostCopies) -> Features:
-        """Map it; on another machine than the trainer's, a copy of what is published.
-
-        Raises:
-            Unavailable: Its files are gone, as there is a newer one; or they are on the trainer's machine alone.
-        """
-        manifest = FeatureManifest.FromString(self.manifest)
-        table = manifest.table
-        try:
-            if self.folder.is_dir():
-                snapshot = FeatureSnapshot.load(self.folder, manifest)
-            else:
-                published = copies.open(features_location(table.location, table.version), FeatureManifest)
-                snapshot = FeatureSnapshot.load(published.folder, published.manifest)
-        except (CorruptArtifact, ResourceNotFound) as error:
-            raise Unavailable(f"features of {table.location}: {error.message}; the job reads them again") from error
-        return Features.of(snapshot, AvroSchema.parse(self.schema), offset=snapshot.position.offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +210,7 @@ class LineScorer:
             exploration=setup.exploration,
             random=lambda: random.generator,
         )
-        copies = HostCopies(store, cache)
-        features = {kind: files.open(copies) for kind, files in setup.features.items()}
+        features = {kind: files.open(store, cache) for kind, files in setup.features.items()}
         return cls(setup, model, pipeline, random, items=features.get("ITEMS"), users=features.get("USERS"))
 
     def output(self, line: Line, recent: Mapping[str, Sent]) -> dict[str, Any]:

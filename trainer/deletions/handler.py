@@ -130,7 +130,7 @@ class DeletionJobHandler:
         # What is in the tables is deleted from them: so all that was acknowledged before has to be there.
         # Flushed twice: the log may have been replaced, and goes on above the rows of a table once that one is flushed.
         for _ in range(2):
-            offsets = [self._flusher.flush(table.location, context) for table in payload.tables]
+            offsets = [self._flusher.flush(table.location, context).log_offset for table in payload.tables]
         entry = DeletionEntry(
             dataset_group_arn=payload.dataset_group_arn, began_at=payload.began_at, up_to_offset=min(offsets, default=0)
         )

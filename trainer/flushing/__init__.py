@@ -5,11 +5,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
+from common.positions import Lineage
 from trainer.worker import JobContext
 
-__all__ = ["Flusher"]
+__all__ = ["Flushed", "Flusher"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """What is known of the log after a flush.
+
+    Attributes:
+        log_offset: Its last offset before the flush; 0 of an empty log.
+        lineage: Its epochs; None where the events service is of a version that does not tell them.
+    """
+
+    log_offset: int
+    lineage: Lineage | None = None
 
 
 class Flusher(Protocol):
@@ -18,8 +33,8 @@ class Flusher(Protocol):
     Its client is a module apart, because training processes load this one and hold no channel.
     """
 
-    def flush(self, location: str, context: JobContext) -> int:
-        """Wait until a table has all records that were acknowledged before; return the log's last offset before that.
+    def flush(self, location: str, context: JobContext) -> Flushed:
+        """Wait until a table has all records that were acknowledged before.
 
         Args:
             location: Folder of the table in the store.

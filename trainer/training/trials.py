@@ -5,12 +5,16 @@ A process reads the snapshot once, from the shared store, and measures one trial
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import Protocol
+from weakref import finalize
 
+from common.process.held_folder import HeldFolder
 from recipes.ports import FitProgress, ignore_progress
 from trainer.training.program import Training
 from trainer.training.spec import TrainingSpec
@@ -55,13 +59,16 @@ class _Opened:
         from trainer.training.programs import PROGRAMS
 
         self.spec = spec
-        self._folder = TemporaryDirectory(prefix="tailorbird-trials-")
-        training = Training.open(TrainingSpec.model_validate_json(spec), Path(self._folder.name))
+        # What processes left that were killed goes when the next one comes.
+        root = Path(gettempdir()) / f"tailorbird-trials-{os.getuid()}"
+        folder = HeldFolder(root, f"{os.getpid()}-{secrets.token_hex(8)}", idle_seconds=0.0)
+        self._remove_folder = finalize(self, folder.remove)
+        training = Training.open(TrainingSpec.model_validate_json(spec), folder.path)
         steps: MeasuresTrials = PROGRAMS[training.recipe.kind](training)  # type: ignore[assignment]  # tuned kinds are
         self.measure = steps.open_trials()
 
     def close(self) -> None:
-        self._folder.cleanup()
+        self._remove_folder()
 
 
 _opened: list[_Opened] = []

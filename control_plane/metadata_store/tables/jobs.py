@@ -23,6 +23,8 @@ class Job(SQLModel, table=True):
         subject: ARN of the resource that the job is for.
         dataset_group_arn: The group that it belongs to; None for jobs from before groups took turns.
         payload: What is to be done, keyed like the contract's message; empty once the job is finished.
+        output_folder: Where the owner of the job wants its output; of jobs with the same one, one runs at a time. None
+            of jobs that write nothing for others, or into a folder of their own.
         attempt: Number of the attempt that runs or ran last; 0 before the first.
         available_at: The job is not leased before.
         leased_at: Beginning of the attempt that runs or ran last.
@@ -42,6 +44,7 @@ class Job(SQLModel, table=True):
     dataset_group_arn: str | None = Field(default=None, max_length=256)
     request_id: str = Field(max_length=128)
     payload: dict[str, Any] = json_column()
+    output_folder: str | None = text_column(nullable=True)
     attempt: int = 0
     available_at: datetime = moment_column()
     leased_at: datetime | None = moment_column(nullable=True)

@@ -333,6 +333,23 @@ class MetadataStoreSuite:
         assert due_job.payload == {"number": 2}
         assert metadata_store.view(lambda unit: unit.due_job(set(JobKind), now=MOMENT)) is None
 
+    def test_jobs_that_write_into_one_folder_are_due_one_after_the_other(self, metadata_store):
+        folders = ["s3://results", "s3://results", "s3://others", None]
+        add(metadata_store, *(job(number, output_folder=folder) for number, folder in enumerate(folders)))
+
+        def take(unit) -> str | None:
+            due = unit.due_job({JobKind.DATASET_IMPORT}, now=MOMENT + timedelta(minutes=1))
+            if due is not None:
+                due.state = JobState.LEASED
+            return due and due.id
+
+        def end(unit) -> None:
+            unit.get(Job, "job-0").state = JobState.SUCCEEDED
+
+        assert [metadata_store.transact(take) for _ in range(4)] == ["job-0", "job-2", "job-3", None]
+        metadata_store.transact(end)
+        assert metadata_store.transact(take) == "job-1"
+
     def test_due_schedules_are_those_that_have_waited_longest(self, metadata_store):
         names = ["third", "first", "later", "second"]
         seconds = [3, 1, 9, 2]

@@ -85,6 +85,24 @@ def test_a_job_waits_as_it_was_asked_for_and_is_listed_by_its_version(world):
         world.resources.solutions.delete(world.resources.versions.describe(version).solution_arn)
 
 
+def test_jobs_with_one_folder_of_output_are_done_one_after_the_other(world):
+    inference_version, segment_version = (
+        version_of(world, name) for name in ("aws-popularity-count", "aws-item-affinity")
+    )
+    world.resources.batch_inference.create(inference_request(inference_version))
+    world.clock.advance(seconds=1)
+    world.resources.batch_segments.create(segment_request(segment_version))
+    world.clock.advance(seconds=1)
+    world.resources.batch_inference.create(inference_request(inference_version, "other", output="s3://results/b/"))
+
+    first, other = world.lease(), world.lease()
+
+    assert [lease.job.kind for lease in (first, other)] == [JobKind.BATCH_INFERENCE] * 2
+    assert world.lease() is None
+    world.complete(first, {"answered_lines": 1})
+    assert world.lease().job.kind == JobKind.BATCH_SEGMENT
+
+
 @pytest.mark.parametrize(
     ("members", "message"),
     [

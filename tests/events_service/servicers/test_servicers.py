@@ -60,6 +60,7 @@ def test_flushed_table_has_every_event_that_was_acknowledged_before(service, grp
     response = grpc_stub.sink.FlushTable(event_log_pb2.FlushTableRequest(location=table().location))
 
     assert (response.epoch, response.offset) == (service.log.lineage().current, last)
+    assert [(item.epoch, item.first_offset) for item in response.epochs] == [(response.epoch, 1)]
     assert Table(service.store, table().location).event_position().offset == last
 
 

@@ -71,6 +71,16 @@ def test_exact_search_is_a_full_sort(vectors, queries):
     assert nearest.items.dtype == np.int32
 
 
+def test_exact_search_scores_as_requests_are_scored(queries):
+    # Items that differ by no more than what rounding makes of their products.
+    random = np.random.default_rng(5)
+    twins = (queries[1] + 1e-6 * random.standard_normal((2000, len(queries[1])))).astype(np.float32)
+    products = inner_products(twins, np.arange(len(twins), dtype=np.int32), queries[0])
+    expected = np.argsort(-products, kind="stable")[:25]
+    assert expected.tolist() != np.argsort(-(twins @ queries[0]), kind="stable")[:25].tolist()
+    assert ExactIndex(twins).nearest(queries[0], 25).items.tolist() == expected.tolist()
+
+
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_transformations_keep_the_order_of_products(vectors, users, name):
     transform = Transform.fit(name, item_vectors=vectors, user_vectors=users)

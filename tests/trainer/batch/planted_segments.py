@@ -42,7 +42,7 @@ def planted_scorer(n_users=USERS, n_items=ITEMS):
     )
 
 
-def publish_segments(place, recipe="aws-item-affinity"):
+def publish_segments(place, recipe="aws-item-affinity", *, location=LOCATION):
     """Publish the model; items are i0 to i5, of the genre of their taste, those from i3 on of "New" as well."""
     folder = place.new_folder()
     planted_scorer().save(folder)
@@ -52,7 +52,7 @@ def publish_segments(place, recipe="aws-item-affinity"):
     years = np.array([1990.0 + item for item in range(ITEMS)])
     columns = Columns(categorical={"GENRES": CategoricalColumn.of_values(genres)}, numeric={"YEAR": years})
     Attributes.of_columns(columns, n_items=ITEMS).save(folder)
-    publish_artifact(place.store, LOCATION, files=folder, manifest=ArtifactManifest(recipe=recipe))
+    publish_artifact(place.store, location, files=folder, manifest=ArtifactManifest(recipe=recipe))
 
 
 def segment_job(place, compute, *, context=None, **payload):

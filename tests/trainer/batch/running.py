@@ -40,6 +40,28 @@ class SameProcess:
             yield place, task(parts[place])
 
 
+class OtherMachine(SameProcess):
+    """The same on a machine that does not have the trainer's folder of running jobs.
+
+    Args:
+        work: That folder.
+    """
+
+    def __init__(self, work: Path) -> None:
+        self._work = work
+
+    def run(self, task: Callable[[Any], Any], parts: Sequence[Any], *, check: Callable[[], object]) -> Iterator[Any]:
+        def there(part: Any) -> Any:
+            hidden = self._work.with_name("hidden")
+            self._work.rename(hidden)
+            try:
+                return task(part)
+            finally:
+                hidden.rename(self._work)
+
+        return super().run(there, parts, check=check)
+
+
 @dataclass
 class BatchPlace:
     """A store, a bucket and a handler.

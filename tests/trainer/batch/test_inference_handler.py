@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 
 import polars as pl
 import pytest
@@ -14,11 +15,12 @@ from inference.pipelines import Pipeline
 from protos.tailorbird.internal.v1 import jobs_pb2
 from tests.control_plane.world import avro, column
 from tests.runtime_service.world import N_ITEMS, item
-from tests.trainer.batch.running import StoppedWhile
+from tests.trainer.batch.running import OtherMachine, StoppedWhile
+from trainer.batch.feature_files import FeatureFiles
 from trainer.batch.inputs import PART_LINES
 from trainer.batch.lines import read_lines
 from trainer.batch.randomness import LineRandom
-from trainer.batch.scoring import FeatureFiles, LineScorer, Question, Setup, answer
+from trainer.batch.scoring import LineScorer, Question, Setup, answer
 from trainer.worker import CancelReason, JobCancelled, NullJobContext
 
 POPULAR_AT, RELATED_AT = "artifacts/popular", "artifacts/related"
@@ -73,6 +75,13 @@ def test_each_file_of_a_folder_has_its_output_and_a_marker_says_that_all_is_ther
     marker = json.loads((place.bucket / "out" / "_CHECK").read_text())
     assert (marker["answered"], marker["failed"], marker["rows"]) == (4, 0, 4)
     assert [file["name"] for file in marker["files"]] == ["a.json.out", "b.json.out", "c.parquet.out"]
+
+    (place.bucket / "in" / "b.json").unlink()
+    place.run(POPULAR_AT, num_results=3)
+    # What earlier jobs have written stays, as it would in Personalize; the marker names what is of this one.
+    assert place.outputs() == ["_CHECK", "a.json.out", "b.json.out", "c.parquet.out"]
+    marker = json.loads((place.bucket / "out" / "_CHECK").read_text())
+    assert [file["name"] for file in marker["files"]] == ["a.json.out", "c.parquet.out"]
 
 
 def test_what_is_wrong_with_a_line_stands_in_its_answer_and_the_others_are_answered(place):
@@ -235,6 +244,24 @@ def test_exploration_draws_by_artifact_and_user_alone(place):
     assert forth == back
     explored = [output for output in forth if None in output["scores"]]
     assert 0 < len(explored) < 40
+
+
+def test_another_machine_reads_what_was_put_lately_from_the_store(place, monkeypatch):
+    machine = place.root / "machine"
+    machine.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(machine))
+    tables = [items_table(place, **{item(number): "odd" if number % 2 else "even" for number in range(N_ITEMS)})]
+    place.ask({"userId": "user-1"}, {"userId": "user-2"})
+    members = {"tables": tables, "filter_expression": 'INCLUDE ItemID WHERE Items.KIND IN ("even")'}
+    place.run(POPULAR_AT, **members)
+    expected = place.output_lines()
+    place.compute = OtherMachine(place.root / "work")
+
+    place.run(POPULAR_AT, **members)  # while no snapshot of the version of the table is published
+
+    assert place.output_lines() == expected
+    (copies,) = (path for path in machine.glob("tailorbird-batch-*/*") if path.is_dir())
+    assert (copies / "features-items" / "manifest").is_file()
 
 
 def test_features_that_are_gone_are_read_again(place):

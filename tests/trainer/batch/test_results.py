@@ -69,16 +69,23 @@ def test_files_are_in_the_order_of_their_lines(batch_input, tmp_path, folder):
     assert (results.answered, results.failed) == (1005 - 335 + 1 + 502 - 167, 335 + 167)
 
 
-def test_a_table_that_lacks_rows_is_not_published(batch_input, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"c.parquet.out: got 500 rows, want 502"),
+        (b'{"input":\n', r"c.parquet.out: the answers cannot be written as Parquet \(.+\); JSON Lines can be"),
+    ],
+)
+def test_a_table_that_lacks_rows_or_cannot_be_written_is_not_published(batch_input, tmp_path, content, message):
     with Results(batch_input, tmp_path / "out", output_columns=COLUMNS) as results:
         for place in range(len(batch_input)):
             result = answered(batch_input[place])
             if place == len(batch_input) - 1:
-                result = PartResult(b"", result.answered, result.failed)
+                result = PartResult(content, result.answered, result.failed)
             results.add(place, result)
         files = results.files()
         assert [next(files).name for _ in range(2)] == ["a.json.out", "b.json.out"]
-        with pytest.raises(Unavailable, match=r"c.parquet.out: got 500 rows, want 502"):
+        with pytest.raises(Unavailable, match=message):
             next(files)
 
 

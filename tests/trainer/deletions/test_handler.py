@@ -17,6 +17,7 @@ from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from tests.trainer.place import HEADERS, NoEvents
 from trainer.deletions import DeletionJobHandler
+from trainer.flushing import Flushed
 from trainer.worker import NullJobContext
 
 DELETION = "datasets/group/deletions/leavers-1"
@@ -33,9 +34,9 @@ class LoggedRecords(NoEvents):
         self.removed: list[tuple[str, str]] = []
         self.failure: Exception | None = None
 
-    def flush(self, location, context) -> int:
+    def flush(self, location, context) -> Flushed:
         super().flush(location, context)
-        return self.end
+        return Flushed(self.end)
 
     def remove(self, location, table_location, context) -> int:
         if self.failure is not None:
@@ -138,7 +139,7 @@ def test_events_of_the_users_sessions_go_and_later_events_stay(place, delete):
 class ReplacedLog(LoggedRecords):
     """Another log has written to the table of interactions, and this one goes on above that when it is flushed."""
 
-    def flush(self, location, context) -> int:
+    def flush(self, location, context) -> Flushed:
         if location.endswith("INTERACTIONS"):
             self.end = 42
         return super().flush(location, context)

@@ -26,7 +26,7 @@ class DeletionMeanwhile(NoEvents):
         super().__init__()
         self._store = store
 
-    def flush(self, location, context) -> int:
+    def flush(self, location, context):
         delete(self._store, "1")
         return super().flush(location, context)
 

@@ -377,9 +377,11 @@ def test_files_of_the_store_are_no_files_of_jobs(place, location):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "a.csv").write_text("USER_ID\nsomebody\n")
     (place.bucket / "link").symlink_to(folder)
-    sources = Sources(place.settings, buckets=place.root / "s3", roots=(place.root,))
-    with pytest.raises(InvalidInput, match=r"outside of the folders|in the store of this"):
-        sources.fetch(location.format(store=place.root / "store"), folder=place.root)
+    for prefix in ("", "file://"):
+        settings = place.settings.model_copy(update={"store_url": f"{prefix}{place.root / 'store'}"})
+        sources = Sources(settings, buckets=place.root / "s3", roots=(place.root,))
+        with pytest.raises(InvalidInput, match=r"outside of the folders|in the store of this"):
+            sources.fetch(location.format(store=place.root / "store"), folder=place.root)
 
 
 @pytest.mark.parametrize(

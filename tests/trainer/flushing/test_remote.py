@@ -8,9 +8,11 @@ from contextlib import contextmanager
 import pytest
 
 from common.errors import InvalidInput, OperationUnavailable, PermissionDenied, Throttled, Unavailable
+from common.positions import Epoch, Lineage
 from common.rpc import Service, channel
 from common.testing import make_keys, serving
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
+from trainer.flushing import Flushed
 from trainer.flushing.calls import SealingCalls
 from trainer.flushing.remote import RemoteFlusher
 from trainer.worker import CancelReason, JobCancelled, NullJobContext
@@ -32,7 +34,8 @@ class Sealing(event_log_pb2_grpc.SealingServiceServicer):
         self.held.wait(60)
         if self.trouble:
             raise self.trouble.pop(0)
-        return event_log_pb2.FlushTableResponse(epoch=7, offset=3)
+        epochs = [event_log_pb2.LogEpoch(epoch=epoch, first_offset=first) for epoch, first in ((6, 1), (7, 3))]
+        return event_log_pb2.FlushTableResponse(epoch=7, offset=3, log_offset=5, epochs=epochs)
 
 
 class StoppedJobContext(NullJobContext):
@@ -71,8 +74,9 @@ def server(flush_service):
 
 def test_table_is_flushed_once(flush_service, server):
     with server.channel("trainer") as opened:
-        RemoteFlusher(SealingCalls(opened)).flush(LOCATION, NullJobContext())
+        flushed = RemoteFlusher(SealingCalls(opened)).flush(LOCATION, NullJobContext())
 
+    assert flushed == Flushed(5, Lineage([Epoch(6, 1), Epoch(7, 3)]))
     assert flush_service.flushed_locations == [LOCATION]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -204,7 +205,11 @@ def test_trials_side_by_side_begin_with_the_default_and_come_near_the_best():
     assert activities[-2:] == [(1.0, "30 of 30 trials"), (1.0, "tuned")]
 
 
-def test_a_trial_in_another_process_is_measured_as_in_the_training(filled):
+def test_a_trial_in_another_process_is_measured_as_in_the_training(filled, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    left = tmp_path / f"tailorbird-trials-{os.getuid()}" / "1-killed"
+    left.mkdir(parents=True)
+    left.with_name("1-killed.lock").touch()
     spec = filled.spec(take_snapshot(filled.store, filled.tables("INTERACTIONS")).tables, "aws-sims")
     values = [{"popularity_discount_factor": text} for text in ("0.1", "0.9")]
     steps = ItemRecommendationSteps(Training.open(spec, filled.new_folder()))
@@ -216,3 +221,4 @@ def test_a_trial_in_another_process_is_measured_as_in_the_training(filled):
     there = dict(LocalCompute(1).run(run_trial, parts, check=lambda: None))
 
     assert there == dict(enumerate([*here, 0.25]))
+    assert list(left.parent.iterdir()) == []  # of that process, and of one that was killed
