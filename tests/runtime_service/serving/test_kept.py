@@ -190,7 +190,7 @@ def working(backends, file, tmp_path, features):
                     features=follows,
                     kept=file,
                     runtime_id="tests-1-0",
-                    wait_seconds=5.0,
+                    wait_seconds=1.0,
                 ).run()
 
         with loop_in_thread() as loop, loop.running(watch()):

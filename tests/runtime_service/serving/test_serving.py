@@ -48,7 +48,7 @@ def watching(backends, tmp_path, features):
                     features=follows,
                     kept=AssignmentFile(tmp_path / "kept" / "assignments.json"),
                     runtime_id="tests-1-0",
-                    wait_seconds=5.0,
+                    wait_seconds=1.0,
                 )
                 await watcher.run()
 
