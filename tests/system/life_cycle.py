@@ -3,8 +3,8 @@
     python life_cycle.py ENDPOINT INTERACTIONS SCHEMA
 
 ENDPOINT is the gateway's URL, INTERACTIONS the s3:// place of a CSV file, SCHEMA the file of its Avro schema. Every
-step says what it does; the first one that fails ends the program. Each command is given to the CLI's own entry point,
-with a driver and a session of its own, in this one process: to start one for each would take longer than all else.
+step says what it does; the first one that fails ends the program. Each command is given to the CLI's own driver in
+this one process: to start one for each would take longer than all else.
 """
 
 import contextlib
@@ -30,11 +30,12 @@ class Aws:
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
+        self._driver = create_clidriver()
 
     def __call__(self, *words: str) -> str:
         output, complaints = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(complaints):
-            code = create_clidriver().main(["--endpoint-url", self._endpoint, "--output", "text", *words])
+            code = self._driver.main(["--endpoint-url", self._endpoint, "--output", "text", *words])
         if code:
             raise Failed(complaints.getvalue())
         assert complaints.getvalue() == "", complaints.getvalue()
