@@ -33,8 +33,6 @@ def pytest_configure(config):
     compiled = tempfile.TemporaryDirectory(prefix="tailorbird-tests-")
     config.add_cleanup(compiled.cleanup)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled.name
-    # By itself it keeps what took a second.
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
 @pytest.hookimpl(trylast=True)
