@@ -30,8 +30,8 @@ def pytest_configure(config):
     # Trainings of tests are so short that most of their time is compiling. It takes a third of it where nothing is
     # optimised and XLA's older emitters are used, and trainings in processes of their own need not do it again.
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
-    # The processes of tests have more threads than the machine has processors, and those of OpenBLAS spin while they wait
-    # for one another: with one thread in each process a training takes a third of the time.
+    # Processes of tests have more threads than there are processors, and those of OpenBLAS spin while they wait for one
+    # another: with one thread in each, as processes of ours have, a fit takes a third of the time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     compiled = tempfile.TemporaryDirectory(prefix="tailorbird-tests-")
     config.add_cleanup(compiled.cleanup)
