@@ -73,7 +73,9 @@ def chosen_data(arguments: argparse.Namespace) -> DemoData:
     """Return the data that the options ask for."""
     if arguments.items:
         return catalogue(arguments.items)
-    return generate() if arguments.generated else load_data(Env(os.environ).cache_dir, console=Console())
+    if arguments.generated:
+        return generate(users=arguments.generated)
+    return load_data(Env(os.environ).cache_dir, console=Console())
 
 
 def deploy(system: System, data: DemoData, *, epochs: int) -> dict[str, str]:
@@ -180,7 +182,12 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=4, help="calls in flight per connection")
     parser.add_argument("--processes", type=int, default=min(4, usable_processors()), help="of each server")
     parser.add_argument(
-        "--generated", action="store_true", help="a small generated catalogue instead of MovieLens 100K"
+        "--generated",
+        type=int,
+        nargs="?",
+        const=600,
+        metavar="USERS",
+        help="a small generated catalogue instead of MovieLens 100K, and so many users (600)",
     )
     parser.add_argument("--filters", action="store_true", help="make the same calls with filters, too")
     parser.add_argument("--epochs", type=int, default=_EPOCHS, help="of the training")

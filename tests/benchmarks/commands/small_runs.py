@@ -116,6 +116,7 @@ SERVING = {
         None,
         (
             "--generated",
+            "60",
             "--epochs",
             "1",
             "--filters",
