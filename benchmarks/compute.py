@@ -3,7 +3,7 @@
 The same parts by a plain loop of one process, by processes of this machine, and by a Ray cluster of two nodes with one
 processor each on this machine. Every process computes with one thread. The ways take turns, as often as `--rounds`
 says, so that other work on the machine weighs on all of them: figures are medians, the last column is the median of the
-ratios of each round's users per second to those of the first way.
+ratios of each round's processor time for all parts to that of the first way.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+import psutil
 
 from benchmarks.compute_parts import nothing, score
-from benchmarks.ray_cluster import ray_cluster
+from benchmarks.ray_cluster import processor_seconds, ray_cluster
 from benchmarks.report import markdown_table, publish
 from common.compute import Compute
 from common.compute.local import LocalCompute
@@ -43,27 +45,46 @@ class PlainLoop:
             yield place, task(part)
 
 
+class Way(NamedTuple):
+    """A way of doing parts.
+
+    Attributes:
+        compute: Does them.
+        cpu_seconds: Returns what its processes have taken so far.
+    """
+
+    compute: Compute
+    cpu_seconds: Callable[[], float]
+
+
+def _here() -> float:
+    return processor_seconds(psutil.Process())
+
+
 @contextmanager
-def _on_ray() -> Iterator[Compute]:
+def _on_ray() -> Iterator[Way]:
     with ray_cluster(_WORKERS) as cluster:
-        yield RayCompute(cluster.address)
+        yield Way(RayCompute(cluster.address), lambda: _here() + cluster.processor_seconds())
 
 
-_WAYS: Final[Mapping[str, Callable[[], AbstractContextManager[Compute]]]] = {
-    "loop": lambda: nullcontext(PlainLoop()),
-    "local": lambda: nullcontext(LocalCompute(_WORKERS)),
+_WAYS: Final[Mapping[str, Callable[[], AbstractContextManager[Way]]]] = {
+    "loop": lambda: nullcontext(Way(PlainLoop(), _here)),
+    "local": lambda: nullcontext(Way(LocalCompute(_WORKERS), _here)),
     "ray": _on_ray,
 }
 
 
-def measure(compute: Compute, arguments: argparse.Namespace) -> dict[str, float]:
+def measure(way: Way, arguments: argparse.Namespace) -> dict[str, float]:
     """Return the figures of one way."""
-    seconds = partial(_seconds, compute)
+    seconds = partial(_seconds, way.compute)
     scored = [(arguments.items, arguments.users, seed) for seed in range(arguments.parts)]
     empty = [bytes(arguments.bytes)] * arguments.empty_parts
     # The processes of a cluster are kept for the next run of a driver only while they are young: each run pays itself.
+    before = way.cpu_seconds()
+    all_seconds = seconds(score, scored)
     return {
-        "seconds": seconds(score, scored),
+        "cpu seconds": way.cpu_seconds() - before,
+        "seconds": all_seconds,
         "one part": seconds(score, scored[:1]),
         "empty parts": seconds(nothing, empty),
         "one empty part": seconds(nothing, empty[:1]),
@@ -82,14 +103,15 @@ def _row(
 ) -> tuple[str, ...]:
     """Return the cells of a way: medians of its rounds."""
     item = {name: median(figures[way][name] for figures in rounds) for name in rounds[0][way]}
-    share = median(figures[arguments.ways[0]]["seconds"] / figures[way]["seconds"] for figures in rounds)
+    ratio = median(figures[way]["cpu seconds"] / figures[arguments.ways[0]]["cpu seconds"] for figures in rounds)
     return (
         way,
         f"{item['seconds']:.1f}",
         f"{arguments.parts * arguments.users / item['seconds']:,.0f}",
         f"{item['one empty part']:.2f}",
         f"{(item['empty parts'] - item['one empty part']) / max(1, arguments.empty_parts - 1) * 1e3:.2f}",
-        f"{share:.2f}",
+        f"{item['cpu seconds']:.1f}",
+        f"{ratio:.2f}",
     )
 
 
@@ -106,10 +128,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     arguments = parser.parse_args()
     with ExitStack() as stack:
-        computes = {way: stack.enter_context(_WAYS[way]()) for way in arguments.ways}
-        rounds = [
-            {way: measure(compute, arguments) for way, compute in computes.items()} for _ in range(arguments.rounds)
-        ]
+        ways = {way: stack.enter_context(_WAYS[way]()) for way in arguments.ways}
+        rounds = [{name: measure(way, arguments) for name, way in ways.items()} for _ in range(arguments.rounds)]
     rows = [_row(way, rounds, arguments) for way in arguments.ways]
     header = (
         "way",
@@ -117,7 +137,8 @@ def main() -> None:
         "users per second",
         "seconds of a run with one empty part",
         "ms of a part more",
-        f"of {arguments.ways[0]}",
+        "processor seconds of all parts",
+        f"to {arguments.ways[0]}",
     )
     publish({"rounds": rounds}, table=markdown_table(header, rows), output=arguments.output)
 

@@ -13,7 +13,7 @@ import psutil
 
 from common.errors import Unavailable
 
-__all__ = ["RayCluster", "ray_cluster"]
+__all__ = ["RayCluster", "processor_seconds", "ray_cluster"]
 
 _STOP_SECONDS: Final = 60.0
 
@@ -33,6 +33,11 @@ class RayCluster:
         self._process = process
         self.address: str = self._answer()
         self.nodes: set[int] = set()
+
+    def processor_seconds(self) -> float:
+        """Return what all processes of the cluster have taken so far."""
+        head = psutil.Process(self._process.pid)
+        return sum(processor_seconds(process) for process in [head, *head.children(recursive=True)])
 
     def add_node(self) -> None:
         """Add a node of one processor."""
@@ -60,6 +65,15 @@ class RayCluster:
         if not line:
             raise Unavailable("Ray: got no cluster, want one; what it wrote to standard error says why")
         return json.loads(line)
+
+
+def processor_seconds(process: psutil.Process) -> float:
+    """Return what a process and its children that have ended have taken so far; 0 for one that has ended."""
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system + times.children_user + times.children_system)
 
 
 @contextmanager

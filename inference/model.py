@@ -339,12 +339,12 @@ def open_index(
             )
         else:
             scan = ScanIndex.open(folder, item_vectors)
-    wanted, setting = (chosen if mode == "auto" else mode), calibration.setting
+    preferred, setting = (chosen if mode == "auto" else mode), calibration.setting
     available = {"exact", chosen, "scan"} - ({"scan"} if scan is None else set())
     # Whoever wants a scan wants exact answers.
-    kind = next(name for name in (wanted, "exact" if wanted == "scan" else chosen, "exact") if name in available)
-    if kind != wanted:
-        _log.info("index_not_in_artifact", wanted=wanted, taken=kind)
+    kind = next(name for name in (preferred, "exact" if preferred == "scan" else chosen, "exact") if name in available)
+    if kind != preferred:
+        _log.info("index_not_in_artifact", wanted=preferred, taken=kind)
     if kind == "annoy":
         return AnnoyIndex(folder, item_vectors, search_k=setting.search_k), scan
     if kind == "lists":

@@ -171,8 +171,6 @@ class BatchInferenceJobHandler:
         self, kinds: Collection[str], tables: Mapping[str, jobs_pb2.DatasetTable], folder: Path, context: JobContext
     ) -> Iterable[tuple[str, FeatureFiles]]:
         """Yield the features of some datasets as they are now, by type of dataset."""
-        from trainer.batch.scoring import FeatureFiles
-
         for kind in kinds:
             if kind not in tables or not (table := Table(self._store, tables[kind].location)).exists():
                 continue

@@ -25,9 +25,9 @@ def test_what_a_killed_process_held_goes_once_it_is_idle(tmp_path):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout.readline() == "held\n"
-            beside = HeldFolder(root, "job", idle_seconds=0.0)
-            assert (beside.path / "copy").read_text() == "model"
-            os.close(beside._descriptor)  # as the end of a process does
+            second = HeldFolder(root, "job", idle_seconds=0.0)
+            assert (second.path / "copy").read_text() == "model"
+            os.close(second._descriptor)  # as the end of a process does
             HeldFolder(root, "other", idle_seconds=0.0).remove()
             assert (root / "job" / "copy").exists()
         finally:

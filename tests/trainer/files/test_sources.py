@@ -223,14 +223,14 @@ def service():
     server.server_close()
 
 
-def sources_of(place, endpoint, *, key="key") -> Sources:
+def sources_of(place, endpoint, *, key="key", patience_seconds=20.0) -> Sources:
     settings = StoreSettings(
         store_url=str(place.root / "store"),
         s3_endpoint=endpoint,
         s3_access_key_id=key,
         s3_secret_access_key="secret",
-        s3_timeout_seconds=0.5,
-        s3_retry_seconds=0.5,
+        s3_timeout_seconds=patience_seconds,
+        s3_retry_seconds=patience_seconds,
     )
     return Sources(settings, buckets=place.root / "s3", roots=())
 
@@ -295,16 +295,17 @@ def test_wrong_credentials_are_an_invalid_location(place, service, location):
 
 @pytest.mark.parametrize("bucket", ["slow", "cut", "broken"])
 @pytest.mark.parametrize("key", ["sales-2024-0403.csv", "AccessDenied/Forbidden.csv", "404/"])
-def test_trouble_that_passes_is_reported_as_such_whatever_the_key_says(place, remote, bucket, key):
+def test_trouble_that_passes_is_reported_as_such_whatever_the_key_says(place, service, bucket, key):
+    sources = sources_of(place, service.endpoint, patience_seconds=0.5)
     with pytest.raises(Unavailable, match="which cannot be read now"):
-        remote.fetch(f"s3://{bucket}/{key}", folder=place.root)
+        sources.fetch(f"s3://{bucket}/{key}", folder=place.root)
 
 
 def test_a_service_that_is_not_there_is_trouble_that_passes(place):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(Unavailable, match="which cannot be read now"):
-        sources_of(place, f"http://127.0.0.1:{port}").fetch("s3://films/sales-2024-0403.csv", folder=place.root)
+        sources_of(place, f"http://127.0.0.1:{port}", patience_seconds=0.5).fetch("s3://films/a.csv", folder=place.root)
 
 
 def test_the_service_is_not_called_for_a_key_that_it_cannot_have(place, remote):
