@@ -256,11 +256,12 @@ def test_what_has_no_memory_leaves_the_checkpoints_to_the_next_attempt(place):
 
 
 @pytest.mark.parametrize(
-    ("lines", "files", "left", "total"),
+    ("lines", "files", "pages", "left", "total"),
     [
         (
             "0::/app/job\n",
             {"app/memory.max": "max", "app/job/memory.max": "1000", "app/job/memory.current": "900"},
+            "inactive_file 10\nactive_file 20\n",
             100 + 30,
             1000,
         ),
@@ -268,26 +269,28 @@ def test_what_has_no_memory_leaves_the_checkpoints_to_the_next_attempt(place):
             "0::/app/job\n",
             {"app/memory.max": "500", "app/memory.current": "450", "app/job/memory.max": "1000",
              "app/job/memory.current": "100"},
+            "inactive_file 10\nactive_file 20\n",
             50 + 30,
             500,
         ),
         (
             "4:cpu:/x\n7:memory:/job\n",
             {"memory/job/memory.limit_in_bytes": "700", "memory/job/memory.usage_in_bytes": "600"},
+            "inactive_file 1\nactive_file 2\ntotal_inactive_file 10\ntotal_active_file 20\n",
             100 + 30,
             700,
         ),
     ],
     ids=["the group's own limit", "that of the group above", "version 1"],
 )  # fmt: skip
-def test_the_limits_of_control_groups_count(tmp_path, lines, files, left, total):
+def test_the_limits_of_control_groups_count(tmp_path, lines, files, pages, left, total):
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/cgroup").write_text(lines)
     for name, content in files.items():
         path = tmp_path / "sys/fs/cgroup" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content + "\n")
-        (path.parent / "memory.stat").write_text("anon 5\ninactive_file 10\nactive_file 20\n")
+        (path.parent / "memory.stat").write_text("anon 5\n" + pages)
     assert available_bytes(tmp_path) == left
     assert total_bytes(tmp_path) == total
 
