@@ -192,6 +192,6 @@ def _optimizer_state(arrays: Mapping[str, NDArray[Any]], template: OptimizerStat
     return state
 
 
-def _state_name(path: jax.tree_util.KeyPath) -> str:
+def _state_name(path: tuple[Any, ...]) -> str:
     """Return the name of a part of the optimiser's state, e.g. `state.moments.mu.item_embeddings`."""
     return _STATE + jax.tree_util.keystr(path, simple=True, separator=".")

@@ -156,7 +156,7 @@ class Trainer:
         scale = np.float32(len(batches) / batches.mass)
         key = jax.random.key(int(random.integers(2**31)))
         learning: Any = state if self._row_updates is None else self._row_updates.begin(state)
-        losses = []
+        losses, rate = [], np.float32(self._learning_rate)
         between = max(1, len(batches) * _SHOWN_EVERY // max(1, len(steps.weights)))
         for place, batch in enumerate(batches):
             if place and place % between == 0 and show is not None:

@@ -56,10 +56,9 @@ def read_context(rows: pl.DataFrame, fields: list[AvroField], *, order: NDArray[
 
 def _coded(values: pl.Series) -> CodedTexts:
     """Take the numbers of texts that are coded already, or code them."""
-    if not isinstance(values.dtype, pl.Enum):
-        values = values.cast(pl.Enum(values.drop_nulls().unique().sort()))
-    codes = values.to_physical().cast(pl.Int32).fill_null(-1)
-    return CodedTexts(values.cat.get_categories().to_list(), codes.to_numpy())
+    texts = values.dtype.categories if isinstance(values.dtype, pl.Enum) else values.drop_nulls().unique().sort()
+    codes = values.cast(pl.Enum(texts)).to_physical().cast(pl.Int32).fill_null(-1)
+    return CodedTexts(texts.to_list(), codes.to_numpy())
 
 
 def first_hidden(data: TrainingData, split: Split) -> NDArray[np.int32] | None:

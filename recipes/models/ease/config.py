@@ -18,9 +18,11 @@ _CANDIDATES: Final = 2
 
 _MIB: Final = 1024**2
 #: Measured at the peak: blocks of the Gram matrix while they are summed; its entries; cells of a matrix of all items
-#: with its inverse, its places and their weights; candidates with their weights, twice.
+#: with its inverse, its places and their weights, which come when the blocks are gone; candidates with their weights.
 _BLOCKS: Final = 250 * _MIB
-_PER_PAIR, _PER_CELL, _PER_CANDIDATE: Final = 24, 36, 24
+_PER_PAIR: Final = 24
+_PER_CELL: Final = 36
+_PER_CANDIDATE: Final = 24
 
 
 class EASEConfig(RecipeConfig):
@@ -33,10 +35,10 @@ class EASEConfig(RecipeConfig):
     def fit_bytes(self, size: DataSize) -> int:
         """Return about how much memory a fit takes at its peak, beside the data, without what columns add.
 
-        bytes = 250 MiB + 24 pairs, with 36 items^2 up to 6,000 items, else 48 items `item_id_hidden_dim`; of pairs
-        that the same users have used the latter keep 1,000 of an item.
+        bytes = 24 pairs + 36 items^2 up to 6,000 items, at least 250 MiB; beyond 250 MiB + 24 pairs + 48 items
+        `item_id_hidden_dim`, with 1,000 pairs of an item at most. Pairs are those that the same users have used.
         """
         if size.items <= _MAX_DENSE_ITEMS:
-            return _BLOCKS + _PER_PAIR * size.pairs() + _PER_CELL * size.items**2
+            return _PER_PAIR * size.pairs() + max(_BLOCKS, _PER_CELL * size.items**2)
         candidates = _CANDIDATES * self.item_id_hidden_dim * size.items
         return _BLOCKS + _PER_PAIR * size.pairs(row_limit=_ROW_LIMIT) + _PER_CANDIDATE * candidates
