@@ -19,7 +19,7 @@ _CANDIDATES: Final = 2
 _MIB: Final = 1024**2
 #: Measured at the peak: blocks of the Gram matrix while they are summed; its entries; cells of a matrix of all items
 #: with its inverse, its places and their weights, which come when the blocks are gone; candidates with their weights.
-_BLOCKS: Final = 250 * _MIB
+_BLOCKS: Final = 150 * _MIB
 _PER_PAIR: Final = 24
 _PER_CELL: Final = 36
 _PER_CANDIDATE: Final = 24
@@ -35,7 +35,7 @@ class EASEConfig(RecipeConfig):
     def fit_bytes(self, size: DataSize) -> int:
         """Return about how much memory a fit takes at its peak, beside the data, without what columns add.
 
-        bytes = 24 pairs + 36 items^2 up to 6,000 items, at least 250 MiB; beyond 250 MiB + 24 pairs + 48 items
+        bytes = 24 pairs + 36 items^2 up to 6,000 items, at least 150 MiB; beyond 150 MiB + 24 pairs + 48 items
         `item_id_hidden_dim`, with 1,000 pairs of an item at most. Pairs are those that the same users have used.
         """
         if size.items <= _MAX_DENSE_ITEMS:

@@ -26,7 +26,7 @@ from trainer.training.snapshot import take_snapshot
 from trainer.training.spec import KeptSnapshot, TrainingOptions
 from trainer.worker import NO_DETAILS, CancelReason, JobCancelled, NullJobContext
 
-GIB = 1024**3
+MIB, GIB = 1024**2, 1024**3
 MOVIELENS_100K = DataSize(users=943, items=1682, interactions=100_000)
 SIZE = DataSize(users=10, items=20, interactions=1000)
 
@@ -55,6 +55,22 @@ def test_what_is_needed_grows_with_the_data_and_with_the_width():
         )
     )
     assert all(needed > small for needed in larger)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "size", "mib"),
+    [
+        # What fits of planted data took at their peaks beyond what they began with, see docs/training.md.
+        ("aws-similar-items", DataSize(users=10_000, items=3_000, interactions=200_000), 400),
+        ("aws-similar-items", DataSize(users=10_000, items=5_900, interactions=200_000), 1279),
+        ("aws-similar-items", DataSize(users=10_000, items=12_000, interactions=200_000), 299),
+        ("aws-sims", DataSize(users=10_000, items=6_000, interactions=200_000), 74),
+        ("aws-sims", DataSize(users=40_000, items=30_000, interactions=1_000_000), 262),
+    ],
+)
+def test_fits_of_pairs_of_items_take_about_what_was_measured(recipe, size, mib):
+    config = read_config(get_recipe(recipe), {})
+    assert config.fit_bytes(size) / MIB == pytest.approx(mib, rel=0.15)
 
 
 @pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 50_000])
