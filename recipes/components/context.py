@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
 
-__all__ = ["Context", "ContextCodes", "ContextTable"]
+__all__ = ["CodedTexts", "Context", "ContextCodes", "ContextTable"]
 
 #: Categories of a column that are told apart, the most frequent, each seen at least so often.
 _MAX_CATEGORIES = 1000
@@ -31,7 +31,29 @@ _MIN_USES = 2
 _RANGES = 16
 _ARRAYS = ("names", "columns", "values", "lower", "vectors")
 
-Values = Mapping[str, Sequence[str | None] | NDArray[np.float64]]
+
+class CodedTexts(NamedTuple):
+    """A column of texts, each text once: a column of millions of rows takes four bytes for a row.
+
+    Attributes:
+        texts: All different, ascending; some may be in no row.
+        codes: int32 [n], places in `texts`, -1 for no text.
+    """
+
+    texts: Sequence[str]
+    codes: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, values: Sequence[str | None]) -> Self:
+        """Code texts, of which None and the empty one are none."""
+        present = np.fromiter(map(bool, values), bool, len(values))
+        codes = np.full(len(values), -1, np.int32)
+        texts, codes[present] = np.unique(np.array([value for value in values if value], str), return_inverse=True)
+        return cls(texts.tolist(), codes)
+
+
+Column = CodedTexts | Sequence[str | None] | NDArray[np.float64]
+Values = Mapping[str, Column]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +86,7 @@ class ContextCodes:
 
     @classmethod
     def of(cls, columns: Values, *, least: int = _MIN_USES, least_in_range: int = 1) -> Self:
-        """Choose codes for columns, each a list of categories or an array of numbers.
+        """Choose codes for columns, each of categories, coded or not, or an array of numbers.
 
         Args:
             columns: By name; they need not be equally long.
@@ -77,7 +99,7 @@ class ContextCodes:
                 begins = _ranges(column, least=least_in_range)
                 values += [""] * len(begins)
             else:
-                categories = _frequent(column, least=least)
+                categories = _frequent(_coded(column), least=least)
                 values += categories
                 begins = [math.nan] * len(categories)
             lower += begins
@@ -89,12 +111,15 @@ class ContextCodes:
         coded = [self.encode_column(name, columns[name]) for name in self.names]
         return np.stack(coded, axis=1) if coded else np.empty((0, 0), np.int32)
 
-    def encode_column(self, name: str, column: Sequence[str | None] | NDArray[np.float64]) -> NDArray[np.int32]:
+    def encode_column(self, name: str, column: Column) -> NDArray[np.int32]:
         """Return the codes of values of the column `name`: int32 [n]."""
         place = self.names.index(name)
         if isinstance(column, np.ndarray):
             return self._encode_numbers(place, column)
-        return np.array([self._categories.get((place, value or ""), 0) for value in column], np.int32)
+        texts, codes = _coded(column)
+        # The last one is for no text.
+        meanings = np.array([*(self._categories.get((place, text), 0) for text in texts), 0], np.int32)
+        return meanings[codes]
 
     def encode_request(self, values: Mapping[str, str]) -> list[int]:
         """Return the codes of one context, those of the values that have one; anything else is passed over."""
@@ -198,11 +223,15 @@ def _names(prefix: str) -> tuple[str, ...]:
     return tuple(f"{prefix}_{name}" for name in _ARRAYS)
 
 
-def _frequent(column: Sequence[str | None], *, least: int) -> list[str]:
+def _coded(column: CodedTexts | Sequence[str | None]) -> CodedTexts:
+    return column if isinstance(column, CodedTexts) else CodedTexts.of(column)
+
+
+def _frequent(column: CodedTexts, *, least: int) -> list[str]:
     """Return the categories that occur `least` times or more, the most frequent first."""
-    names, uses = np.unique(np.array([value for value in column if value], dtype=str), return_counts=True)
+    uses = np.bincount(column.codes[column.codes >= 0], minlength=len(column.texts))
     order = np.argsort(-uses, kind="stable")[:_MAX_CATEGORIES]
-    return [str(names[place]) for place in order if uses[place] >= least]
+    return [column.texts[place] for place in order.tolist() if uses[place] >= least and column.texts[place]]
 
 
 def _ranges(column: NDArray[np.float64], *, least: int) -> list[float]:

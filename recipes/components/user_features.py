@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
-from recipes.components.context import ContextCodes, ContextTable
+from recipes.components.context import CodedTexts, ContextCodes, ContextTable
 from recipes.data.columns import CategoricalColumn, Columns
 
 __all__ = ["UserFeatureTable", "encode_users", "first_gates", "gate_buckets", "learn_user_codes"]
@@ -94,9 +94,8 @@ def first_gates(longest: int) -> NDArray[np.float32]:
 
 def learn_user_codes(columns: Columns) -> ContextCodes | None:
     """Choose codes for users' categories and ranges of numbers; None where no column distinguishes users."""
-    values: dict[str, list[str] | NDArray[np.float64]] = {
-        name: [column.categories[code] for code in column.codes.tolist()]
-        for name, column in sorted(columns.categorical.items())
+    values: dict[str, CodedTexts | NDArray[np.float64]] = {
+        name: CodedTexts(column.categories, column.codes) for name, column in sorted(columns.categorical.items())
     }
     values |= dict(sorted(columns.numeric.items()))
     meaning = ContextCodes.of(values, least=_MIN_USERS, least_in_range=_MIN_USERS)

@@ -24,6 +24,10 @@ __all__ = [
 
 #: Multiplications of the subspace iteration before the last one.
 _PASSES = 4
+#: Sums of what occurs with an item up to which float32 does: one more step, which adds at most a few, is added to a
+#: hundredth or better. Beyond, steps of very popular items would count less and less, and none from 2 ** 24 on. Models
+#: of fewer interactions keep the rounding, and so the bytes, that they have always had.
+_EXACT_IN_FLOAT32 = 2.0**18
 #: Steps of a history whose vectors are multiplied at once: a history of millions needs no more memory than this.
 _BLOCK = 4096
 
@@ -191,7 +195,24 @@ def _least_kept(strengths: FloatArray, kept: int) -> tuple[np.float32, int]:
 
 def total_cooccurrence(histories: Histories, *, n_items: int, window: int) -> NDArray[np.float64]:
     """Add up, for each item, 1 / distance of all steps within a window before and after it: float64 [n_items]."""
-    return _multiply(histories, np.ones((n_items, 1), np.float32), window=window)[:, 0].astype(np.float64)
+    shares = np.zeros(window + 1)
+    np.cumsum(1.0 / np.arange(1, window + 1), out=shares[1:])
+    most = 2.0 * shares[-1] * np.bincount(histories.items).max(initial=0)
+    if most <= _EXACT_IN_FLOAT32:
+        return _multiply(histories, np.ones((n_items, 1), np.float32), window=window)[:, 0].astype(np.float64)
+    sums = np.zeros(n_items)
+    _add_shares(histories.items, histories.offsets, shares, sums)
+    return sums
+
+
+@compiled
+def _add_shares(items: ItemIndexes, offsets: Offsets, shares: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
+    """Add to the item of each step what `shares` has for the steps before it and after it, within the window."""
+    window = len(shares) - 1
+    for user in range(len(offsets) - 1):
+        begin, end = offsets[user], offsets[user + 1]
+        for step in range(begin, end):
+            sums[items[step]] += shares[min(window, step - begin)] + shares[min(window, end - 1 - step)]
 
 
 def cooccurrence_directions(

@@ -71,8 +71,8 @@ def target_ranks(
     ranks = np.empty(len(targets), np.int64)
     for part in batches(len(targets), n_items=n_items, batch_scores=batch_scores):
         values = _cleaned(scores, part, histories=histories, exclude_seen=exclude_seen)
-        target_scores = values[np.arange(len(values)), targets[part]]
-        ranks[part] = (values >= target_scores[:, None]).sum(axis=1)
+        for row, of_user in enumerate(values, start=part.start):
+            ranks[row] = np.count_nonzero(of_user >= of_user[targets[row]])
     return ranks
 
 
@@ -117,7 +117,8 @@ def both_lists(
 def _cleaned(scores: CatalogueScores, part: slice, *, histories: Histories, exclude_seen: bool) -> FloatArray:
     """Score a batch; a score that is not a number becomes -inf, and so do items of the history if they are excluded."""
     values = scores(part)
-    values[np.isnan(values)] = -np.inf
+    if np.isnan(values.min(initial=np.inf)):  # one pass, where finding them takes several
+        values[np.isnan(values)] = -np.inf
     if exclude_seen:
         _exclude_seen(values, part, histories)
     return values

@@ -8,9 +8,12 @@ matter of this package: see `recipes.ports.Checkpoints`.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import jax
@@ -18,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+import recipes
 from common.logs import get_logger
 from recipes.data.histories import FloatArray
 from recipes.ports import Checkpoint, Checkpoints
@@ -26,6 +30,7 @@ from recipes.training.optimizer import OptimizerState
 __all__ = ["NO_CHECKPOINTS", "EpochCheckpoints", "EpochRecord", "FitState", "NoCheckpoints", "fingerprint"]
 
 _STATE, _BEST = "state.", "best."
+_LIBRARIES: Final = ("jax", "jaxlib", "numba", "numpy", "optax", "scipy")
 _log = get_logger(__name__)
 
 
@@ -96,8 +101,8 @@ class EpochCheckpoints:
             return
         arrays: dict[str, NDArray[Any]] = {}
         if state.optimizer is not None:
-            leaves = jax.tree.leaves(state.optimizer)
-            arrays |= {f"{_STATE}{place}": np.asarray(leaf) for place, leaf in enumerate(leaves)}
+            named, _ = jax.tree.flatten_with_path(state.optimizer)
+            arrays |= {_state_name(path): np.asarray(leaf) for path, leaf in named}
         average_is_best = state.optimizer is not None and state.best_epoch == len(state.epochs)
         if state.best is not None and not average_is_best:
             arrays |= {f"{_BEST}{name}": value for name, value in state.best.items()}
@@ -125,13 +130,17 @@ class EpochCheckpoints:
 
 
 def fingerprint(facts: Mapping[str, object], arrays: Sequence[NDArray[Any] | None]) -> str:
-    """Return 32 hexadecimal digits that are others for every other fit: of its configuration and of all it learns from.
+    """Return 32 hexadecimal digits that are others for every other fit.
+
+    They are of its configuration, of all it learns from, and of the code that fits: an epoch of another version does
+    not come to the same bytes.
 
     Args:
         facts: What JSON can hold.
         arrays: What is learnt from; None where there is nothing of a kind.
     """
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+    digest.update(_code_digest())
     for array in arrays:
         if array is None:
             digest.update(b"none")
@@ -139,6 +148,18 @@ def fingerprint(facts: Mapping[str, object], arrays: Sequence[NDArray[Any] | Non
             digest.update(f"{array.dtype}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
     return digest.hexdigest()[:32]
+
+
+@functools.cache
+def _code_digest() -> bytes:
+    """Return a digest of the source of all recipes, and of the versions of the libraries that they compute with."""
+    digest = hashlib.sha256()
+    root = Path(recipes.__file__).parent
+    for file in sorted(root.rglob("*.py")):
+        digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
+    for name in _LIBRARIES:
+        digest.update(f"{name} {version(name)}\n".encode())
+    return digest.digest()
 
 
 def _restored(checkpoint: Checkpoint, template: OptimizerState) -> FitState:
@@ -159,12 +180,18 @@ def _restored(checkpoint: Checkpoint, template: OptimizerState) -> FitState:
 
 
 def _optimizer_state(arrays: Mapping[str, NDArray[Any]], template: OptimizerState) -> OptimizerState:
-    leaves, structure = jax.tree.flatten(template)
+    named, structure = jax.tree.flatten_with_path(template)
     restored = []
-    for place, leaf in enumerate(leaves):
-        value = arrays[f"{_STATE}{place}"]
+    for path, leaf in named:
+        name = _state_name(path)
+        value = arrays[name]
         if (value.shape, value.dtype) != (leaf.shape, leaf.dtype):
-            raise ValueError(f"`state`: got {value.dtype} {value.shape}, want {leaf.dtype} {leaf.shape}")
+            raise ValueError(f"`{name}`: got {value.dtype} {value.shape}, want {leaf.dtype} {leaf.shape}")
         restored.append(jnp.array(value))
     state: OptimizerState = jax.tree.unflatten(structure, restored)
     return state
+
+
+def _state_name(path: tuple[Any, ...]) -> str:
+    """Return the name of a part of the optimiser's state, e.g. `state.moments.mu.item_embeddings`."""
+    return _STATE + jax.tree_util.keystr(path, simple=True, separator=".")

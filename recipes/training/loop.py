@@ -42,8 +42,15 @@ _CONTEXT, _USER_FEATURES = 1 << 20, 1 << 21
 #: A step changes the rows of the items that it reads alone where the catalogue has more than so many times as many.
 _ROWS_FROM = 4
 
+#: An epoch of more targets than this takes long: the average is evaluated before the first one, and each time that so
+#: many are learnt, for nobody has to wait for hours to see whether anything is learnt. Nothing is decided by that.
+_SHOWN_EVERY = 5_000_000
+
 #: Measures a network's parameters on held-out steps: the value that decides, and what else is to be remembered of them.
 Evaluate = Callable[[dict[str, FloatArray]], tuple[float, Mapping[str, float]]]
+
+#: Takes the average of the parameters within an epoch, and the share of the epoch that is done.
+Show = Callable[[dict[str, FloatArray], float], None]
 
 
 class TrainingSteps(NamedTuple):
@@ -129,6 +136,7 @@ class Trainer:
         number: int,
         progress: EpochProgress,
         schedule: LinearSchedule,
+        show: Show | None = None,
     ) -> tuple[OptimizerState, float]:
         """Learn every window of the histories once.
 
@@ -138,6 +146,7 @@ class Trainer:
             number: Of the epoch; with the seed it decides every random number.
             progress: Receives the share of the epoch that is done.
             schedule: Of the step size.
+            show: Called within an epoch of very many targets; None for never.
 
         Returns:
             The new state, and the mean loss of a target.
@@ -147,8 +156,11 @@ class Trainer:
         scale = np.float32(len(batches) / batches.mass)
         key = jax.random.key(int(random.integers(2**31)))
         learning: Any = state if self._row_updates is None else self._row_updates.begin(state)
-        losses = []
+        losses, rate = [], np.float32(self._learning_rate)
+        between = max(1, len(batches) * _SHOWN_EVERY // max(1, len(steps.weights)))
         for place, batch in enumerate(batches):
+            if place and place % between == 0 and show is not None:
+                show(self._average(learning, rate), place / len(batches))
             rate = np.float32(self._learning_rate * schedule.share(place, steps=len(batches)))
             step_key, drawn = jax.random.fold_in(key, place), self._sample(random)
             learning, loss = self._take_step(learning, batch, (scale, rate), step_key, drawn)
@@ -158,6 +170,12 @@ class Trainer:
         if self._row_updates is not None:
             learning = _finish_rows(learning.full, learning[1:], rate, row_updates=self._row_updates)
         return learning, float(np.mean(jax.device_get(losses)))
+
+    def _average(self, state: Any, learning_rate: np.float32) -> dict[str, FloatArray]:
+        """Copy the average as it is between two steps; the state is not given up."""
+        if self._row_updates is None:
+            return to_numpy(state.average)
+        return to_numpy(_average_of_rows(state, learning_rate, row_updates=self._row_updates))
 
     def _take_step(
         self,
@@ -208,18 +226,29 @@ def train(
         stopping.observe(record.value)
     optimizer, best, best_epoch, records = state
     del state  # what it holds is given up by the first step
+
+    def show(parameters: dict[str, FloatArray], share: float) -> None:
+        progress.report(share, doing="validation")
+        value, details = evaluate(parameters)
+        progress.report(share, metrics={**details, metric: value})
+
     while optimizer is not None:
         number = len(records) + 1
         progress.start(number)
         progress.report(0.0)
-        optimizer, loss = trainer.epoch(optimizer, steps, number=number, progress=progress, schedule=LinearSchedule())
+        if number == 1 and len(steps.weights) > _SHOWN_EVERY:
+            show(to_numpy(optimizer.average), 0.0)
+        optimizer, loss = trainer.epoch(
+            optimizer, steps, number=number, progress=progress, schedule=LinearSchedule(), show=show
+        )
         parameters = to_numpy(optimizer.average)
+        progress.report(1.0, doing="validation")
         value, details = evaluate(parameters)
         decision = stopping.observe(value)
         records = (*records, EpochRecord(loss, value, details))
         if best is None or decision.is_best:
             best, best_epoch = parameters, number
-        progress.report(1.0, metrics={"training_loss": loss, metric: value})
+        progress.report(1.0, metrics={**details, "training_loss": loss, metric: value})
         if decision.stop or number == epochs:
             optimizer = None
         checkpoints.save_if_due(FitState(optimizer, best, best_epoch, records))
@@ -240,6 +269,12 @@ def _finish_rows(
 ) -> OptimizerState:
     """Bring all rows of an epoch up to date; what it gives up, the first part of a `RowState`, is what it returns."""
     return row_updates.finish(RowState(full, *others), learning_rate)
+
+
+@partial(jax.jit, static_argnames="row_updates")
+def _average_of_rows(state: RowState, learning_rate: Array, *, row_updates: RowUpdates) -> Parameters:
+    """Return the average with all rows up to date; nothing is given up."""
+    return row_updates.finish(state, learning_rate).average
 
 
 @partial(jax.jit, static_argnames=("network", "loss", "row_updates"), donate_argnums=0)

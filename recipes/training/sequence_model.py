@@ -202,7 +202,7 @@ def fit_sequence_model(
         _initial_parameters(model, assembly, training, uses, n_event_types=len(data.event_types)),
         split.training,
         epochs=model.config.epochs,
-        evaluate=_network_evaluation(assembly, split, reports, n_items=n_items),
+        evaluate=_network_evaluation(assembly, split, n_items=n_items),
         metric="validation_ndcg_at_10",
         stopping=model.make_stopping_rule(model.config),
         progress=reports,
@@ -436,13 +436,12 @@ def _initial_parameters(
 
 
 def _network_evaluation(
-    assembly: _Assembly, split: _Split, reports: EpochProgress, *, n_items: int
+    assembly: _Assembly, split: _Split, *, n_items: int
 ) -> Callable[[dict[str, FloatArray]], tuple[float, Mapping[str, float]]]:
     """Return what measures a network's parameters: NDCG@10, with the repeat bias that the held-out steps call for."""
     sample = split.validation.sample(max(_EVALUATED, _EVALUATED_SCORES // n_items))
 
     def evaluate(parameters: dict[str, FloatArray]) -> tuple[float, Mapping[str, float]]:
-        reports.report(1.0, doing="validation")
         n_event_types = len(parameters["actions"]) - 1
         scorer = assembly.scorer(parameters, score_fusion=ScoreFusion.of_network(n_event_types=n_event_types))
         queries = sample.embed(scorer, split.side)
@@ -454,7 +453,8 @@ def _network_evaluation(
             weights=sample.weights,
         )
         scorer.score_fusion = ScoreFusion.of_network(n_event_types=n_event_types, repeat_bias=bias)
-        return sample.evaluate(scorer, queries=queries)[0], {"repeat_bias": bias}
+        ndcg, hit_rate = sample.evaluate(scorer, queries=queries)
+        return ndcg, {"repeat_bias": bias, "network_validation_hit_rate_at_10": hit_rate}
 
     return evaluate
 

@@ -55,7 +55,8 @@ class StoredCheckpoints:
         self._plan = plan
         self._folder = folder
         self._clock = clock
-        self._due_at = clock() + plan.every_seconds
+        self._began = clock()
+        self._due_at = self._began + plan.every_seconds
 
     def is_due(self) -> bool:
         """Return whether the last checkpoint, or the beginning, is long enough ago."""
@@ -72,7 +73,9 @@ class StoredCheckpoints:
             np.savez(file, allow_pickle=False, **arrays)
             size = file.stat().st_size
             # Before the checkpoint: whoever finds one finds what it is of.
-            self._store.put(f"{self._plan.location}/{SNAPSHOT}", self._plan.snapshot.model_dump_json().encode())
+            snapshot = self._plan.snapshot
+            snapshot = snapshot.model_copy(update={"seconds": snapshot.seconds + began - self._began})
+            self._store.put(f"{self._plan.location}/{SNAPSHOT}", snapshot.model_dump_json().encode())
             self._store.put(f"{self._plan.location}/{key}.npz", file)
         except (OSError, TailorbirdError) as error:
             # A fit that is complete is worth more than one that could go on.

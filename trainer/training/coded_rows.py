@@ -6,7 +6,7 @@ sorted, such columns compare, sort and join as the texts that they stand for, wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import polars as pl
 
@@ -17,7 +17,7 @@ from common.tables import Table
 
 __all__ = ["by_users", "read_coded"]
 
-#: Columns whose values come again and again.
+#: Columns whose values come again and again, besides those that the schema calls categorical.
 _CODED = (columns.USER_ID, columns.ITEM_ID, columns.EVENT_TYPE)
 #: Internal columns that say something of streamed events alone: left out where no row has a value.
 _OF_EVENTS = (columns.EVENT_ID, columns.LOG_OFFSET, columns.SESSION_ID)
@@ -34,7 +34,8 @@ def read_coded(table: Table, schema: AvroSchema, *, version: int) -> pl.DataFram
         version: Of the table.
 
     Returns:
-        The columns of the schema, those of `_CODED` as `pl.Enum`, and those internal ones that have values.
+        The columns of the schema, those of `_CODED` and categorical ones as `pl.Enum`, and those internal ones that
+        have values.
 
     Raises:
         ResourceNotFound: The table has been deleted meanwhile.
@@ -42,7 +43,8 @@ def read_coded(table: Table, schema: AvroSchema, *, version: int) -> pl.DataFram
         Unavailable: The store cannot be reached.
     """
     fields = frame_schema(schema)
-    categories, present = _survey(table.batches([*fields, *_OF_EVENTS], version=version))
+    repeated = {*_CODED, *(field.name for field in schema.fields if field.categorical)} - {columns.IMPRESSION}
+    categories, present = _survey(table.batches([*fields, *_OF_EVENTS], version=version), repeated)
     coded = [pl.col(name).cast(pl.Enum(values)) for name, values in categories.items()]
     names = [*fields, *(name for name in _OF_EVENTS if name in present)]
     batches = (batch.with_columns(coded) for batch in table.batches(names, version=version))
@@ -62,14 +64,14 @@ def by_users(rows: pl.DataFrame, *, rows_at_once: int = _ROWS_AT_ONCE) -> Iterat
         yield rows.filter(part_of == number)
 
 
-def _survey(batches: Iterator[pl.DataFrame]) -> tuple[dict[str, pl.Series], set[str]]:
-    """Return the different values of the coded columns that there are, ascending, and the columns that have values."""
+def _survey(batches: Iterator[pl.DataFrame], repeated: Collection[str]) -> tuple[dict[str, pl.Series], set[str]]:
+    """Return the different values of repeated columns that there are, ascending, and the columns that have values."""
     values: dict[str, list[pl.Series]] = {}
     pending: dict[str, int] = {}
     present: set[str] = set()
     for batch in batches:
         present.update(name for name in batch.columns if batch[name].null_count() < len(batch))
-        for name in _CODED:
+        for name in repeated:
             if name not in batch.columns:
                 continue
             parts = values.setdefault(name, [])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from common import columns
 from common.avro import AvroField, AvroSchema
-from recipes.components.context import Context, ContextCodes
+from recipes.components.context import CodedTexts, Context, ContextCodes
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.splits import Split
 
@@ -45,13 +45,20 @@ def read_context(rows: pl.DataFrame, fields: list[AvroField], *, order: NDArray[
     if not fields:
         return None
     values = {
-        field.name: rows[field.name].to_list()
+        field.name: _coded(rows[field.name])
         if field.categorical
         else rows[field.name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
         for field in fields
     }
     meaning = ContextCodes.of(values)
     return Context(meaning, meaning.encode(values)[order]) if len(meaning) > 1 else None
+
+
+def _coded(values: pl.Series) -> CodedTexts:
+    """Take the numbers of texts that are coded already, or code them."""
+    texts = values.dtype.categories if isinstance(values.dtype, pl.Enum) else values.drop_nulls().unique().sort()
+    codes = values.cast(pl.Enum(texts)).to_physical().cast(pl.Int32).fill_null(-1)
+    return CodedTexts(texts.to_list(), codes.to_numpy())
 
 
 def first_hidden(data: TrainingData, split: Split) -> NDArray[np.int32] | None:

@@ -124,7 +124,7 @@ class TrainingJobHandler:
                 checkpoints.going_on(),
             ):
                 manifest = self._run(spec, folder, context, on_start=reservation.begin)
-            hours = _hours(time.monotonic() - began)
+            hours = _hours(checkpoints.seconds + time.monotonic() - began)
             context.report(fraction=0.98, activity="publishing")
             context.confirm()
             _complete(manifest, payload, snapshot)
@@ -217,10 +217,12 @@ class TrainingJobHandler:
             manifest = publish_artifact(
                 self._store, location, files=folder / ARTIFACT, manifest=manifest, check=context.check
             )
+        except JobCancelled:
+            self._remove_measured(manifest, location)
+            raise
         except ResourceAlreadyExists:
             # An attempt that was thought dead was faster; what it published is what is there.
-            if manifest.measured_model:
-                self._store.delete_folder(f"{location}/{manifest.measured_model}")
+            self._remove_measured(manifest, location)
             published = self._published(payload, watch, context)
             if published is None:
                 raise Unavailable("another attempt has withdrawn what it published; the job begins anew") from None
@@ -233,6 +235,11 @@ class TrainingJobHandler:
             raise
         _log.info("artifact_published", location=payload.artifact_location, metrics=dict(manifest.metrics))
         return _result(manifest, hours=hours)
+
+    def _remove_measured(self, manifest: manifest_pb2.ArtifactManifest, location: str) -> None:
+        """Remove the model as it was measured, of this attempt, whose artifact was not published."""
+        if manifest.measured_model:
+            self._store.delete_folder(f"{location}/{manifest.measured_model}")
 
     def _published(
         self, payload: jobs_pb2.SolutionVersionTrainingPayload, watch: DeletionWatch, context: JobContext

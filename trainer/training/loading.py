@@ -54,6 +54,8 @@ __all__ = [
 
 #: Types of events that models distinguish, so that their numbers and 0 fit into a byte.
 _MAX_EVENT_TYPES = 254
+#: Lists of what was shown that are taken apart at once: one may name dozens of items.
+_IMPRESSIONS_AT_ONCE = 1 << 18
 #: Schema of an Interactions dataset that is missing, for recipes that do without one.
 _NO_INTERACTIONS = AvroSchema(
     "Interactions",
@@ -269,11 +271,13 @@ def count_shown(rows: pl.DataFrame, items: pl.Series) -> NDArray[np.int64]:
     Returns:
         int64 [n_items].
     """
+    counts = np.zeros(len(items), np.int64)
     if columns.IMPRESSION not in rows.columns:
-        return np.zeros(len(items), np.int64)
-    listed = rows[columns.IMPRESSION].drop_nulls().str.split("|").explode()
-    shown = places(listed, items).drop_nulls().to_numpy()
-    return np.bincount(shown, minlength=len(items)).astype(np.int64)
+        return counts
+    for part in rows.select(columns.IMPRESSION).iter_slices(_IMPRESSIONS_AT_ONCE):
+        listed = part.to_series().drop_nulls().str.split("|").explode()
+        counts += np.bincount(places(listed, items).drop_nulls().to_numpy(), minlength=len(items))
+    return counts
 
 
 def _rewards(spec: TrainingSpec, item_features: MetadataTable | None, items: pl.Series) -> NDArray[np.float64] | None:

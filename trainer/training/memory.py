@@ -267,7 +267,9 @@ def _left(limit: Path, usage: Path) -> int | None:
         return None
     try:
         fields = dict(line.split() for line in (usage.parent / "memory.stat").read_text().splitlines())
-        files = sum(int(fields.get(name, 0)) for name in ("inactive_file", "active_file"))
+        # In version 1 usage is that of the groups below too, whose pages other names count.
+        names = ("inactive_file", "active_file")
+        files = sum(int(fields.get(f"total_{name}", fields.get(name, 0))) for name in names)
         return most - int(usage.read_text()) + files
     except (OSError, ValueError):
         return None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from recipes.config import RecipeConfig, hyperparameter
+from recipes.data.size import DataSize
 from recipes.hyper_parameters import COOCCURRENCE, COOCCURRENCE_FEATURES
 
 __all__ = ["CooccurrenceConfig"]
+
+#: Measured at the peak: blocks of pairs while they are counted, and what all pairs take.
+_BLOCKS: Final = 40 * 1024**2
+_PER_PAIR: Final = 10
 
 
 class CooccurrenceConfig(RecipeConfig):
@@ -29,3 +34,11 @@ class CooccurrenceConfig(RecipeConfig):
     max_item_interaction_count_percentile: float = hyperparameter(
         COOCCURRENCE_FEATURES["max_item_interaction_count_percentile"]
     )
+
+    def fit_bytes(self, size: DataSize) -> int:
+        """Return about how much memory a fit takes at its peak, beside the data.
+
+        bytes = 40 MiB + 10 pairs, those that the same users have used; items that the percentiles leave out, often the
+        most used ones, have none.
+        """
+        return _BLOCKS + _PER_PAIR * size.pairs()

@@ -5,7 +5,7 @@ import pytest
 
 from common.errors import CorruptArtifact
 from recipes.catalog import get_recipe
-from recipes.components.context import Context, ContextCodes, ContextTable
+from recipes.components.context import CodedTexts, Context, ContextCodes, ContextTable
 from recipes.data.histories import Histories, History
 from recipes.data.training_data import Interactions, TrainingData
 from recipes.ports import UsesSideFeatures
@@ -26,6 +26,16 @@ def codes():
 def test_frequent_categories_have_codes_and_rare_ones_none(codes):
     assert codes.values[:3] == ("", "phone", "tv")
     assert codes.encode(COLUMNS)[:, 0].tolist() == [2, 1, 1, 0, 2, 1, 0]
+
+
+def test_coded_texts_mean_what_texts_mean(codes):
+    devices = ["tv", "", "phone", None, "fridge", "phone", "tv"]
+    coded = CodedTexts(["", "fridge", "phone", "radio", "tv"], np.array([4, 0, 2, -1, 1, 2, 4], np.int32))
+    meaning = ContextCodes.of({"DEVICE": coded})
+    assert meaning.values == ContextCodes.of({"DEVICE": devices}).values == ("", "phone", "tv")
+    for each in (meaning, codes):
+        assert each.encode_column("DEVICE", coded).tolist() == each.encode_column("DEVICE", devices).tolist()
+    assert meaning.encode_column("DEVICE", coded).tolist() == [2, 0, 1, 0, 0, 1, 2]
 
 
 def test_numbers_fall_into_ranges_and_missing_ones_into_none(codes):

@@ -116,6 +116,18 @@ def test_directions_are_the_eigenvectors_of_what_occurs_together():
     assert np.linalg.norm(first[:, 0]) ** 2 == pytest.approx(np.abs(values).max(), rel=1e-3)
 
 
+def test_counts_of_an_item_that_everybody_uses_are_complete():
+    # Sums of float32 are rounded at every step, and end at 2 ** 24.
+    users, length = 2000, 100
+    offsets = np.arange(0, users * length + 1, length, dtype=np.int64)
+    histories = Histories.of_items(offsets, np.zeros(users * length, np.int32))
+
+    total = total_cooccurrence(histories, n_items=1, window=3)
+
+    of_one = 2.0 * ((length - 1) + (length - 2) / 2 + (length - 3) / 3)
+    np.testing.assert_allclose(total, [users * of_one], rtol=1e-9)
+
+
 def test_a_long_history_is_multiplied_like_a_short_one():
     length, n_items, window = 9000, 7, 5
     items = (np.arange(length) ** 2 % n_items).astype(np.int32)

@@ -11,10 +11,13 @@ from structlog.testing import capture_logs
 from recipes.catalog import get_recipe
 from recipes.ports import Checkpoint, KeepsCheckpoints
 from recipes.registry import make_fitter, read_config
+from recipes.training import checkpoints as checkpoints_module
 from recipes.training import loop
 from tests.recipes.suite import ring_walks
 
 SASREC = {"embedding_size": "8", "layers": "1", "max_length": "6", "epochs": "4", "dropout": "0.2"}
+#: Some of the arrays of a checkpoint.
+NAMED = ("state.parameters.item_embeddings", "state.average.item_biases", "state.moments.mu.item_biases")
 GRU = {"hidden_dimension": "32", "epochs": "3"}
 
 
@@ -128,6 +131,7 @@ def test_steps_by_rows_go_on_too(tmp_path, monkeypatch):
 
     measured, *_ = fit("aws-user-personalization-v2", sampled, checkpoints)
 
+    monkeypatch.setattr(loop, "_SHOWN_EVERY", 100)  # a look at the average between two steps leaves no trace
     uninterrupted, *_ = fit("aws-user-personalization-v2", sampled, None)
     assert saved(measured, tmp_path / "a") == saved(uninterrupted, tmp_path / "b")
 
@@ -144,12 +148,16 @@ def test_epochs_that_the_stopping_rule_has_ended_stay_ended():
     assert again == report
 
 
-@pytest.mark.parametrize("changed", ["seed", "hyperparameters", "data"])
-def test_another_fit_does_not_go_on_from_there(changed):
+@pytest.mark.parametrize("changed", ["seed", "hyperparameters", "data", "code"])
+def test_another_fit_does_not_go_on_from_there(monkeypatch, changed):
     checkpoints = InMemory()
     fit("aws-user-personalization-v2", SASREC, checkpoints, kill_at="epoch 2 of at most 4")
+    assert all(name in checkpoints.kept[key].arrays for key in checkpoints.kept for name in NAMED)
+    if changed == "code":
+        monkeypatch.setattr(checkpoints_module, "_code_digest", lambda: b"of another version")
     data = ring_walks()
     fits = {
+        "code": {},
         "seed": {"seed": 2},
         "hyperparameters": {"hyperparameters": {**SASREC, "dropout": "0.1"}},
         "data": {"data": replace(data, event_weights=np.full(len(data.event_types) + 1, 0.5, np.float32))},

@@ -127,9 +127,23 @@ def test_progress_moves_within_an_epoch_and_says_what_is_done():
     assert scorer.item_vectors.tobytes() == same.item_vectors.tobytes()
 
 
-def test_an_epoch_is_measured_once_however_often_it_is_reported():
-    frequent, _ = reports(0.0)
-    assert sum("validation_ndcg_at_10" in report["metrics"] for report in frequent) == 2
+def shown(received):
+    """Return how far the fit was, each time that the network was measured."""
+    return [report["fraction"] for report in received if "validation_ndcg_at_10" in report["metrics"]]
+
+
+def test_an_epoch_is_measured_at_its_end_and_a_long_one_before_and_within_too(monkeypatch):
+    short, scorer = reports(0.0)
+    assert shown(short) == pytest.approx([0.495, 0.97])
+
+    monkeypatch.setattr(loop, "_SHOWN_EVERY", len(ring_walks().interactions) // 3)
+    long, same = reports(3600.0)
+
+    assert shown(long) == sorted(shown(long))
+    assert shown(long)[0] == 0.02
+    assert len([fraction for fraction in shown(long) if 0.02 < fraction < 0.495]) >= 2
+    # Nothing is decided by it.
+    assert scorer.item_vectors.tobytes() == same.item_vectors.tobytes()
 
 
 @dataclass(frozen=True)

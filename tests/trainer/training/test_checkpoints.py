@@ -131,10 +131,22 @@ def test_a_checkpoint_that_cannot_be_written_stops_no_fit(process, store):
     assert [entry["event"] for entry in logs] == ["checkpoint_not_written"]
 
 
-def test_the_next_attempt_learns_from_the_same_versions_of_tables(process, store):
+def test_the_next_attempt_learns_from_the_same_versions_of_tables_and_its_time_is_added(store, tmp_path):
     assert JobCheckpoints(store, ARTIFACT).snapshot(deletions=["gone"]) is None
-    process().save("fit-1", KEPT)
-    assert JobCheckpoints(store, ARTIFACT).snapshot(deletions=["gone"]) == SNAPSHOT
+    (tmp_path / "work").mkdir()
+    spent = 0.0
+    for seconds in (30.0, 12.0):
+        times = itertools.count(5.0, seconds)
+        attempt = JobCheckpoints(store, ARTIFACT)
+        assert attempt.snapshot(deletions=["gone"]) in (None, SNAPSHOT)
+        assert attempt.seconds == spent
+        plan = attempt.plan(SNAPSHOT, deletions=["gone"], every_seconds=0.0)
+        # Each look at the clock takes some time: it is one at the beginning, and another when a checkpoint is written.
+        StoredCheckpoints(store, plan, tmp_path / "work", clock=lambda times=times: next(times)).save("fit-1", KEPT)
+        spent += seconds
+    last = JobCheckpoints(store, ARTIFACT)
+    assert last.snapshot(deletions=["gone"]) == SNAPSHOT
+    assert last.seconds == 42.0
 
 
 @pytest.mark.parametrize("deletions", [["gone", "also gone"], []])

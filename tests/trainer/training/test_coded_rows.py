@@ -15,6 +15,11 @@ NAMES = [columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP, columns.EVENT_TYPE
 SCHEMA = AvroSchema(
     "Interactions", tuple(AvroField(name, "long" if name == columns.TIMESTAMP else "string") for name in NAMES)
 )
+#: With a context, and with lists of what was shown, which hardly ever repeat.
+SITUATED = AvroSchema(
+    "Interactions",
+    (*SCHEMA.fields, *(AvroField(name, "string", categorical=True) for name in ("DEVICE", columns.IMPRESSION))),
+)
 
 
 @pytest.fixture
@@ -49,6 +54,16 @@ def test_coded_columns_read_and_sort_as_texts(table):
     assert plain.rows() == pl.concat([first, second]).select(NAMES).rows()
     in_order = read[columns.USER_ID].sort(nulls_last=True).cast(pl.String).to_list()
     assert in_order == ["u1", "u10", "u2", "u2", None]
+
+
+def test_categories_are_coded_and_lists_of_what_was_shown_are_not(table):
+    devices = ["tv", None, "car", "tv"]
+    version = table.append(rows(["u1"] * 4, DEVICE=devices, IMPRESSION=["i1|i2", None, "i2", "i1"]))
+
+    read = read_coded(table, SITUATED, version=version)
+
+    assert (read["DEVICE"].to_list(), read["DEVICE"].dtype) == (devices, pl.Enum(["car", "tv"]))
+    assert read[columns.IMPRESSION].dtype == pl.String
 
 
 def test_internal_columns_are_read_where_events_have_values(table):

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from google.protobuf import json_format
 
-from common.artifacts import open_artifact
+from common.artifacts import MANIFEST, open_artifact
 from common.errors import InvalidInput, OperationUnavailable, ResourceNotFound, Unavailable
 from common.testing import wait_until
 from common.vocabulary import Vocabulary
@@ -528,10 +528,24 @@ class StoppedContext(NullJobContext):
         yield
 
 
+class StoppedBetweenPublications(NullJobContext):
+    """The context of a job that is stopped when the model is published as it was measured, and not yet as it serves."""
+
+    def __init__(self, store):
+        self._store = store
+
+    def check(self):
+        paths = [stored.path for stored in self._store.list("artifacts")]
+        if any("/measured-" in path and path.endswith(MANIFEST) for path in paths):
+            raise JobCancelled(CancelReason.STOP)
+
+
 @pytest.mark.parametrize("activity", ["taking a snapshot", "loading data", "evaluating", "publishing"])
 def test_a_training_is_stopped_whatever_it_does_and_leaves_nothing(filled, activity):
+    is_late = activity == "publishing"
     with pytest.raises(JobCancelled) as stopped:
-        train(filled, context=StoppedContext(activity), run=run_training)
+        context = StoppedBetweenPublications(filled.store) if is_late else StoppedContext(activity)
+        train(filled, context=context, run=run_training)
 
     assert stopped.value.reason is CancelReason.STOP
     assert children() == []

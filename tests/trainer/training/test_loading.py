@@ -17,6 +17,7 @@ from tests.control_plane.world import avro, column
 from tests.trainer.place import HEADERS, SCHEMAS, walks
 from trainer.domain.configuration import EventParameters
 from trainer.features import FeatureSnapshotJobHandler
+from trainer.training import loading
 from trainer.training.loading import count_shown, load, number_event_types, select_interactions
 from trainer.training.snapshot import take_snapshot
 from trainer.training.spec import TrainingSpec
@@ -172,7 +173,9 @@ def test_weights_are_numbered_like_the_types_and_have_a_mean_of_one(place, make_
     assert sorted(set(data.target_weights().tolist())) == pytest.approx([0.5, 1.5])
 
 
-def test_impressions_are_counted_for_items_of_the_catalogue_whatever_the_event():
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+def test_impressions_are_counted_for_items_of_the_catalogue_whatever_the_event(monkeypatch, at_once):
+    monkeypatch.setattr(loading, "_IMPRESSIONS_AT_ONCE", at_once)
     rows = interactions({"EVENT_TYPE": "other"}, {}, {}).with_columns(
         IMPRESSION=pl.Series(["i001|i002|gone", "i002|i000", None])
     )
