@@ -90,13 +90,13 @@ class Parts:
     Attributes:
         costs: By part; compilation is taken off the part that it happens in.
         compiled: How often each function was compiled.
-        epochs: That were run, those without a gain included.
+        curve: NDCG@10 on validation steps after each epoch, those without a gain included.
         quality: What the fit reports at its end.
     """
 
     costs: dict[str, Cost] = field(default_factory=dict)
     compiled: Counter[str] = field(default_factory=Counter)
-    epochs: int = 0
+    curve: list[float] = field(default_factory=list)
     quality: dict[str, float] = field(default_factory=dict)
     _part: str | None = None
     _since: Cost = field(default_factory=Cost.until_now)
@@ -107,7 +107,7 @@ class Parts:
         if stage == "evaluating":
             self.quality = {name: metrics[name] for name in _QUALITY if name in metrics}
         elif stage.startswith("epoch") and "validation_ndcg_at_10" in metrics:
-            self.epochs += 1
+            self.curve.append(metrics["validation_ndcg_at_10"])
         self.begin(next((part for part, pattern in _PARTS if re.match(pattern, stage)), stage))
 
     def begin(self, part: str | None) -> None:
@@ -209,7 +209,7 @@ def main() -> None:
         "seed": arguments.seed,
         "costs": {part: cost._asdict() for part, cost in costs.items()},
         "compiled": dict(parts.compiled),
-        "epochs": parts.epochs,
+        "curve": parts.curve,
         "quality": parts.quality | (metrics if arguments.test else {}),
     }
     publish(figures, table=_table(figures, costs), output=arguments.output)
@@ -219,7 +219,7 @@ def _table(figures: Mapping[str, Any], costs: Mapping[str, Cost]) -> str:
     rows = [(part, f"{cost.seconds:.1f}", f"{cost.cpu_seconds:.1f}") for part, cost in costs.items()]
     in_all = [sum(values) for values in zip(*costs.values(), strict=True)]
     rows.append(("in all", *(f"{value:.1f}" for value in in_all)))
-    about = "{data}: {interactions:,} interactions, {recipe}, seed {seed}, {epochs} epochs\n\n".format(**figures)
+    about = "{data}: {interactions:,} interactions, {recipe}, seed {seed}, {epochs} epochs\n\n".format(**figures, epochs=len(figures["curve"]))
     quality = markdown_table(("quality", "value"), [(key, f"{value:.4f}") for key, value in figures["quality"].items()])
     compiled = f"\n{sum(figures['compiled'].values())} compilations\n\n"
     return about + markdown_table(("part", "seconds", "CPU s"), rows) + compiled + quality

@@ -49,7 +49,9 @@ class SeenItems:
 
     def have(self, items: ItemIndexes) -> NDArray[np.bool_]:
         """Say for each user whether an item, int32 [m], is among them: bool [m]."""
-        has: NDArray[np.bool_] = np.isin(np.arange(len(items)) * self.n_items + items, self.places)
+        wanted = np.arange(len(items)) * self.n_items + items
+        at = np.searchsorted(self.places, wanted)
+        has: NDArray[np.bool_] = np.append(self.places, -1)[at] == wanted
         return has
 
 
