@@ -219,7 +219,9 @@ def _table(figures: Mapping[str, Any], costs: Mapping[str, Cost]) -> str:
     rows = [(part, f"{cost.seconds:.1f}", f"{cost.cpu_seconds:.1f}") for part, cost in costs.items()]
     in_all = [sum(values) for values in zip(*costs.values(), strict=True)]
     rows.append(("in all", *(f"{value:.1f}" for value in in_all)))
-    about = "{data}: {interactions:,} interactions, {recipe}, seed {seed}, {epochs} epochs\n\n".format(**figures, epochs=len(figures["curve"]))
+    about = "{data}: {interactions:,} interactions, {recipe}, seed {seed}, {epochs} epochs\n\n".format(
+        **figures, epochs=len(figures["curve"])
+    )
     quality = markdown_table(("quality", "value"), [(key, f"{value:.4f}") for key, value in figures["quality"].items()])
     compiled = f"\n{sum(figures['compiled'].values())} compilations\n\n"
     return about + markdown_table(("part", "seconds", "CPU s"), rows) + compiled + quality

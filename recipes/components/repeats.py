@@ -97,11 +97,9 @@ def learn_repeat_bias(
 
 
 def _shares(logits: FloatArray, seen: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the softmax share of what each user had used, float64 [rows]; the logits, [rows, n_items], are given up."""
+    """Return the softmax share of what each user had used, float64 [rows]; gives the logits, [rows, n_items], up."""
     logits -= logits.max(axis=1, keepdims=True)
     exponentials = np.exp(logits, out=logits)
-    of_seen = np.bincount(
-        seen // logits.shape[1], weights=exponentials.reshape(-1)[seen], minlength=len(logits)
-    )
+    of_seen = np.bincount(seen // logits.shape[1], weights=exponentials.reshape(-1)[seen], minlength=len(logits))
     shares: NDArray[np.float64] = of_seen / exponentials.sum(axis=1, dtype=np.float64)
     return shares

@@ -146,9 +146,7 @@ class SequenceScorer(ABC):
         histories = histories.newest(self._max_length)
         return self._embed(histories, histories.lengths()[:, None])[:, 0]
 
-    def embed_before(
-        self, histories: Histories, owners: NDArray[np.int64], lengths: NDArray[np.int64]
-    ) -> FloatArray:
+    def embed_before(self, histories: Histories, owners: NDArray[np.int64], lengths: NDArray[np.int64]) -> FloatArray:
         """Make the vectors of the oldest `lengths[k]` steps of history `owners[k]`, reading each history once.
 
         They are those of `histories.before(owners, lengths)`, but that of a history with more steps than the network
