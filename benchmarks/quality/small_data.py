@@ -122,7 +122,7 @@ class Parts:
         if event.startswith("/jax/core/compile/"):
             self._compiling.append(Cost.until_now())
 
-    def compilation_ends(self, event: str, seconds: float, **facts: Any) -> None:  # noqa: ARG002 -- as JAX calls it
+    def compilation_ends(self, event: str, duration_secs: float, **facts: Any) -> None:  # noqa: ARG002 -- as JAX calls it
         """Take JAX's word that it is done; what it does within something else is part of that."""
         if not event.startswith("/jax/core/compile/") or not self._compiling:
             return
@@ -218,7 +218,7 @@ def main() -> None:
 def _table(figures: Mapping[str, Any], costs: Mapping[str, Cost]) -> str:
     rows = [(part, f"{cost.seconds:.1f}", f"{cost.cpu_seconds:.1f}") for part, cost in costs.items()]
     in_all = [sum(values) for values in zip(*costs.values(), strict=True)]
-    rows.append(("in all", *(f"{value:.1f}" for value in in_all)))
+    rows.append(("in all", f"{in_all[0]:.1f}", f"{in_all[1]:.1f}"))
     about = "{data}: {interactions:,} interactions, {recipe}, seed {seed}, {epochs} epochs\n\n".format(
         **figures, epochs=len(figures["curve"])
     )

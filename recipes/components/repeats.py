@@ -45,7 +45,8 @@ class SeenItems:
         """Return their places within the rows of a part, counted from its first one: int64 [up to p]."""
         begin = part.start * self.n_items
         span = slice(*np.searchsorted(self.places, (begin, part.stop * self.n_items)))
-        return self.places[span] - begin
+        places: NDArray[np.int64] = self.places[span] - begin
+        return places
 
     def have(self, items: ItemIndexes) -> NDArray[np.bool_]:
         """Say for each user whether an item, int32 [m], is among them: bool [m]."""

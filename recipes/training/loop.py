@@ -119,7 +119,8 @@ class Trainer:
 
     def begin(self, arrays: Mapping[str, FloatArray]) -> OptimizerState:
         """Make the state before the first step."""
-        return _begin(dict(arrays), optimizer=self._optimizer)
+        state: OptimizerState = _begin(dict(arrays), optimizer=self._optimizer)
+        return state
 
     def epoch(
         self,
