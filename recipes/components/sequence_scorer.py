@@ -127,7 +127,7 @@ class SequenceScorer(ABC):
 
     @abstractmethod
     def _states(self, steps: StepArrays, lengths: NDArray[np.int64]) -> FloatArray:
-        """Read padded sequences, int64 [B] long, and return the states after the last step of each: [B, d]."""
+        """Read padded sequences and return the states after k numbers of steps of each, int64 [B, k]: [B, k, d]."""
 
     def embed_history(self, history: History) -> FloatArray:
         """Make the vector of one history: float32 [d + 1]."""
@@ -135,7 +135,7 @@ class SequenceScorer(ABC):
         steps = StepArrays(
             read.items[None], self._known_event_types(read.event_types)[None], gap_buckets(read.times)[None]
         )
-        vector: FloatArray = self._run(steps, np.array([len(read)]))[0]
+        vector: FloatArray = self._run(steps, np.array([[len(read)]]))[0, 0]
         return vector
 
     def embed_histories(self, histories: Histories) -> FloatArray:
@@ -144,18 +144,28 @@ class SequenceScorer(ABC):
         if not in_catalogue.all():
             histories = histories.where(in_catalogue)
         histories = histories.newest(self._max_length)
-        lengths = histories.lengths()
-        order = np.argsort(lengths, kind="stable")
-        vectors = np.empty((len(histories), self._width + 1), np.float32)
-        begin = 0
-        while begin < len(order):
-            end = begin + 1
-            while end < len(order) and (end + 1 - begin) * (lengths[order[end]] + 1) <= _BATCH_PLACES:
-                end += 1
-            rows = order[begin:end]
-            vectors[rows] = self._run(self._pad(histories.take(rows)), lengths[rows])
-            begin = end
-        return vectors
+        return self._embed(histories, histories.lengths()[:, None])[:, 0]
+
+    def embed_before(self, histories: Histories, owners: NDArray[np.int64], lengths: NDArray[np.int64]) -> FloatArray:
+        """Make the vectors of the oldest `lengths[k]` steps of history `owners[k]`, reading each history once.
+
+        They are those of `histories.before(owners, lengths)`, but that of a history with more steps than the network
+        reads the newest ones of the whole count: its beginnings are read from there on, and not as far back.
+
+        Args:
+            histories: Of items of the catalogue alone.
+            owners: int64 [m], ascending.
+            lengths: int64 [m], within what is read.
+
+        Returns:
+            float32 [m, d + 1].
+        """
+        read = histories.newest(self._max_length)
+        counts = np.bincount(owners, minlength=len(read))
+        numbers = np.arange(len(owners)) - (np.cumsum(counts) - counts)[owners]
+        places = np.zeros((len(read), int(counts.max(initial=1))), np.int64)
+        places[owners, numbers] = lengths - (histories.lengths() - read.lengths())[owners]
+        return self._embed(read, places)[owners, numbers]
 
     def score_deltas(self, history: History) -> ScoreDelta:
         """Work out what rules and repeats change of the scores of a few items."""
@@ -263,9 +273,24 @@ class SequenceScorer(ABC):
         embeddings[is_new] = self._new_vectors[items[is_new] - n_items, : self._width]
         return embeddings
 
+    def _embed(self, histories: Histories, lengths: NDArray[np.int64]) -> FloatArray:
+        """Read histories, those of like length together, and return their vectors after int64 [n, k] steps."""
+        totals = histories.lengths()
+        order = np.argsort(totals, kind="stable")
+        vectors = np.empty((*lengths.shape, self._width + 1), np.float32)
+        begin = 0
+        while begin < len(order):
+            end = begin + 1
+            while end < len(order) and (end + 1 - begin) * (totals[order[end]] + 1) <= _BATCH_PLACES:
+                end += 1
+            rows = order[begin:end]
+            vectors[rows] = self._run(self._pad(histories.take(rows)), lengths[rows])
+            begin = end
+        return vectors
+
     def _run(self, steps: StepArrays, lengths: NDArray[np.int64]) -> FloatArray:
-        vectors = np.ones((len(lengths), self._width + 1), np.float32)
-        vectors[:, :-1] = self._states(steps, lengths)
+        vectors = np.ones((*lengths.shape, self._width + 1), np.float32)
+        vectors[..., :-1] = self._states(steps, lengths)
         return vectors
 
     def _known_event_types(self, event_types: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ __all__ = [
     "add_deltas",
     "add_features",
     "add_in_shortlist",
+    "add_side_features",
     "catalogue_scores",
     "embed_users",
     "user_codes_of",
@@ -99,12 +100,34 @@ def embed_users(
         float32 [m, d].
     """
     embeddings = scorer.embed_histories(histories)
+    add_side_features(
+        scorer, embeddings, lengths=histories.lengths(), context_codes=context_codes, user_codes=user_codes
+    )
+    return embeddings
+
+
+def add_side_features(
+    scorer: ItemScorer,
+    embeddings: FloatArray,
+    *,
+    lengths: NDArray[np.int64],
+    context_codes: NDArray[np.int32] | None,
+    user_codes: NDArray[np.int32] | None,
+) -> None:
+    """Add, in place, what a context and users' columns say to the embeddings of histories of some lengths.
+
+    Args:
+        scorer: Of a fitted recipe.
+        embeddings: float32 [m, d].
+        lengths: int64 [m], steps of the histories.
+        context_codes: int32 [m, columns]; None without any.
+        user_codes: int32 [m, k]; None without any.
+    """
     if isinstance(scorer, UsesSideFeatures):
         if scorer.context is not None and context_codes is not None:
             add_features(embeddings, scorer.context.of_codes(context_codes))
         if scorer.user_features is not None and user_codes is not None:
-            add_features(embeddings, scorer.user_features.of_codes(user_codes, histories.lengths()))
-    return embeddings
+            add_features(embeddings, scorer.user_features.of_codes(user_codes, lengths))
 
 
 def user_codes_of(scorer: ItemScorer, columns: Columns, *, n_users: int) -> NDArray[np.int32] | None:

@@ -126,7 +126,8 @@ class Trainer:
 
     def begin(self, arrays: Mapping[str, FloatArray]) -> OptimizerState:
         """Make the state before the first step."""
-        return self._optimizer.begin({name: jnp.array(value) for name, value in arrays.items()})
+        state: OptimizerState = _begin(dict(arrays), optimizer=self._optimizer)
+        return state
 
     def epoch(
         self,
@@ -261,6 +262,15 @@ def train(
 def to_numpy(parameters: Parameters) -> dict[str, FloatArray]:
     """Copy parameters to NumPy: the arrays of JAX are donated to the next step."""
     return {name: np.array(value) for name, value in parameters.items()}
+
+
+@partial(jax.jit, static_argnames="optimizer")
+def _begin(parameters: Parameters, *, optimizer: Optimizer) -> OptimizerState:
+    """Copy the parameters, which the first step will give up, and make the optimiser's state of them.
+
+    In one compiled function: by itself each array would be copied, and its moments be made, by functions of its shape.
+    """
+    return optimizer.begin({name: jnp.array(value) for name, value in parameters.items()})
 
 
 @partial(jax.jit, static_argnames="row_updates", donate_argnums=0)

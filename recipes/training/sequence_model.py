@@ -22,7 +22,6 @@ from common.errors import invalid
 from recipes.components.context import ContextCodes, ContextTable
 from recipes.components.item_features import ItemFeatures, network_parameters, with_projection
 from recipes.components.recency import choose_half_life, popularity_features, recent_uses, share_newer
-from recipes.components.repeats import learn_repeat_bias
 from recipes.components.score_fusion.fit import HeldOutSteps, learn_score_fusion
 from recipes.components.score_fusion.score import ScoreFusion
 from recipes.components.sequence_scorer import SequenceScorer
@@ -35,7 +34,7 @@ from recipes.ports import Checkpoints, FitProgress
 from recipes.training.batching import SideFeatures, choose_shapes
 from recipes.training.checkpoints import NO_CHECKPOINTS, EpochCheckpoints, EpochRecord, FitState, fingerprint
 from recipes.training.config import SequenceConfig
-from recipes.training.early_stopping import StoppingRule, Validation, hold_out, make_stopping_rule
+from recipes.training.early_stopping import EpochValidation, StoppingRule, Validation, hold_out, make_stopping_rule
 from recipes.training.loop import BestEpoch, Trainer, TrainingSteps, to_numpy, train
 from recipes.training.losses import Loss, choose_loss
 from recipes.training.network import Network
@@ -202,7 +201,7 @@ def fit_sequence_model(
         _initial_parameters(model, assembly, training, uses, n_event_types=len(data.event_types)),
         split.training,
         epochs=model.config.epochs,
-        evaluate=_network_evaluation(assembly, split, n_items=n_items),
+        evaluate=_network_evaluation(model, assembly, split, n_items=n_items),
         metric="validation_ndcg_at_10",
         stopping=model.make_stopping_rule(model.config),
         progress=reports,
@@ -436,25 +435,17 @@ def _initial_parameters(
 
 
 def _network_evaluation(
-    assembly: _Assembly, split: _Split, *, n_items: int
+    model: SequenceModel, assembly: _Assembly, split: _Split, *, n_items: int
 ) -> Callable[[dict[str, FloatArray]], tuple[float, Mapping[str, float]]]:
     """Return what measures a network's parameters: NDCG@10, with the repeat bias that the held-out steps call for."""
     sample = split.validation.sample(max(_EVALUATED, _EVALUATED_SCORES // n_items))
+    steps = EpochValidation.prepare(sample, split.side, n_items=n_items, max_length=model.config.max_length)
 
     def evaluate(parameters: dict[str, FloatArray]) -> tuple[float, Mapping[str, float]]:
         n_event_types = len(parameters["actions"]) - 1
         scorer = assembly.scorer(parameters, score_fusion=ScoreFusion.of_network(n_event_types=n_event_types))
-        queries = sample.embed(scorer, split.side)
-        bias = learn_repeat_bias(
-            scorer.item_vectors,
-            queries,
-            histories=sample.histories,
-            targets=sample.targets,
-            weights=sample.weights,
-        )
-        scorer.score_fusion = ScoreFusion.of_network(n_event_types=n_event_types, repeat_bias=bias)
-        ndcg, hit_rate = sample.evaluate(scorer, queries=queries)
-        return ndcg, {"repeat_bias": bias, "network_validation_hit_rate_at_10": hit_rate}
+        value, hits, bias = steps.measure(scorer)
+        return value, {"repeat_bias": bias, "network_validation_hit_rate_at_10": hits}
 
     return evaluate
 

@@ -100,6 +100,17 @@ class NetworkSuite:
         alone = [both[2].embed_history(histories.of(row)) for row in range(5)]
         np.testing.assert_allclose(both[2].embed_histories(histories), alone, atol=1e-4)
 
+    def test_beginnings_of_a_history_are_read_in_one_pass(self, both):
+        histories = Histories.gather([draw_history(length) for length in (MAX_LENGTH, 7, 60)])
+        owners, lengths = np.array([0, 0, 1, 1, 2, 2]), np.array([MAX_LENGTH, 17, 7, 0, 60, 58])
+        vectors = both[2].embed_before(histories, owners, lengths)
+        alone = both[2].embed_histories(histories.before(owners, lengths))
+        np.testing.assert_allclose(vectors[:5], alone[:5], atol=1e-4)
+        # What is too long to be read whole is read from one place on.
+        read = histories.of(2)
+        begun = History(read.items[40:58], read.event_types[40:58], read.times[40:58])
+        np.testing.assert_allclose(vectors[5], both[2].embed_history(begun), atol=1e-4)
+
     def test_saved_and_opened_scorers_are_the_same(self, both, tmp_path):
         both[2].save(tmp_path)
         history = draw_history(60)

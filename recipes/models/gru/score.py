@@ -64,15 +64,16 @@ class GRUScorer(SequenceScorer):
         inputs = normalise(read) @ self._input
         inputs += self._input_bias
         lasting = self._lasting[steps.gaps]
-        newest = np.repeat(self._start[None], batch, axis=0)
-        state = newest.copy()
+        state = np.repeat(self._start[None], batch, axis=0)
+        newest = np.repeat(state, lengths.shape[1], axis=0)
+        rows, ends = np.repeat(np.arange(batch), lengths.shape[1]), lengths.reshape(-1)
         for place in range(places):
             state = self._step(self._start + lasting[:, place] * (state - self._start), inputs[:, place])
-            ended = lengths == place + 1
-            newest[ended] = state[ended]
+            ended = ends == place + 1
+            newest[ended] = state[rows[ended]]
         states: FloatArray = newest @ self._arrays["output"]
         states += self._arrays["output_bias"]
-        return states
+        return states.reshape(*lengths.shape, -1)
 
     def _step(self, state: FloatArray, given: FloatArray) -> FloatArray:
         """Take one step of the unit: float32 [B, d]."""

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from recipes.components.repeats import learn_repeat_bias
+from recipes.components.repeats import SeenItems, learn_repeat_bias
 from recipes.data.counts import users_per_item
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
 from recipes.data.training_data import TrainingData
@@ -67,7 +67,10 @@ class IALSFitter:
             self._scale = _choose_scale(scorer, shown, targets)
             scorer = self._scorer(learnt)
             self._repeat_bias = learn_repeat_bias(
-                scorer.item_vectors, scorer.embed_histories(shown), histories=shown, targets=targets
+                scorer.item_vectors,
+                scorer.embed_histories(shown),
+                seen=SeenItems.of(shown, n_items=data.n_items),
+                targets=targets,
             )
             scorer = self._scorer(learnt)
         self.report = {

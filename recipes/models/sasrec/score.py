@@ -1,7 +1,8 @@
 """SASRec in NumPy, as it serves: the same function as `network.SASRec.states`, and fast.
 
 What can be worked out once is: the scales and shifts of the normalisations and the scale of the attention are folded
-into the weights that follow them. In the last block only the state of the newest place is needed and worked out.
+into the weights that follow them. In the last block only the states that are wanted are worked out: of the newest
+place, or of a few.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class SASRecScorer(SequenceScorer):
         newest = self._attend_newest(self._blocks[-1], hidden, lengths)
         newest += _forward(self._blocks[-1], newest)
         states: FloatArray = normalise(newest) * self._arrays["final_norm"] + self._arrays["final_norm_bias"]
-        return states
+        return states.reshape(*lengths.shape, -1)
 
     def _fold(self, layer: int) -> _Block:
         """Fold the normalisation before each product, and the attention's scale, into the product's weights."""
@@ -124,19 +125,22 @@ class SASRecScorer(SequenceScorer):
         return outer
 
     def _attend_newest(self, block: _Block, hidden: FloatArray, lengths: NDArray[np.int64]) -> FloatArray:
-        """Work out the attention for the newest place of each sequence and add it to that place: [B, d]."""
+        """Work out the attention for the newest places of each sequence, and add it to these: [B k, d]."""
         batch, places, width = hidden.shape
-        rows = np.arange(batch)
+        rows = np.arange(batch)[:, None]
         normed = normalise(hidden)
-        query = normed[rows, lengths] @ block.attention_in[:, :width] + block.attention_in_bias[:width]
+        query = normed[rows, lengths].reshape(-1, width) @ block.attention_in[:, :width]
+        query += block.attention_in_bias[:width]
         projected = normed @ block.attention_in[:, width:]  # [B, T, 2d]
         projected += block.attention_in_bias[width:]
         split = np.ascontiguousarray(projected.reshape(batch, places, 2, self._heads, -1).transpose(2, 0, 3, 1, 4))
         key, value = split
-        scores = query.reshape(batch, self._heads, 1, -1) @ key.swapaxes(2, 3)  # [B, h, 1, T]
-        scores += self._mask[lengths, :places][:, None, None, :]
-        mixed = (_softmax(scores) @ value).reshape(batch, width)
-        newest: FloatArray = hidden[rows, lengths] + mixed @ block.attention_out + block.attention_out_bias
+        query = np.ascontiguousarray(query.reshape(batch, -1, self._heads, width // self._heads).swapaxes(1, 2))
+        scores = query @ key.swapaxes(2, 3)  # [B, h, k, T]
+        scores += self._mask[lengths, :places][:, None]
+        mixed = (_softmax(scores) @ value).swapaxes(1, 2).reshape(-1, width)
+        newest: FloatArray = hidden[rows, lengths].reshape(-1, width) + mixed @ block.attention_out
+        newest += block.attention_out_bias
         return newest
 
 

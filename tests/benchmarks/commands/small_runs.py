@@ -227,6 +227,7 @@ QUALITY = {
     "benchmarks.quality.personalize_split": (table, (*QUICK, "--draws", "1")),
     "benchmarks.quality.segments": (table, ("--hidden-dimension", "32")),
     "benchmarks.quality.sessions": (table, ("--seeds", "1", *EPOCH)),
+    "benchmarks.quality.small_data": (lambda folder: table(folder, users=100), (*QUICK, "--set", "epochs=2")),
     "benchmarks.quality.strong_generalisation": (ratings, ()),
     "benchmarks.quality.training_speed": (sequences, ("--width", "8")),
     "benchmarks.quality.trending": (table, ()),

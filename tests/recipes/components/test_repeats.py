@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recipes.components.repeats import LIMIT, learn_repeat_bias
+from recipes.components.repeats import LIMIT, SeenItems, learn_repeat_bias
 from recipes.data.histories import Histories
 
 N_ITEMS = 10
@@ -15,7 +15,8 @@ def bias(repeated, *, users=200, weights=None):
     targets = np.where(np.arange(users) < repeated, 0, 1).astype(np.int32)
     flat = np.zeros((N_ITEMS, 1), np.float32)
     queries = np.ones((users, 1), np.float32)
-    return learn_repeat_bias(flat, queries, histories=histories, targets=targets, weights=weights)
+    seen = SeenItems.of(histories, n_items=N_ITEMS)
+    return learn_repeat_bias(flat, queries, seen=seen, targets=targets, weights=weights)
 
 
 def test_nothing_is_added_where_the_model_is_right():
@@ -35,14 +36,16 @@ def test_users_who_never_or_always_come_back_reach_the_limits():
 def test_users_without_history_say_nothing():
     empty = Histories.of_items(np.zeros(6, np.int64), np.empty(0, np.int32))
     vectors, queries = np.zeros((N_ITEMS, 1), np.float32), np.ones((5, 1), np.float32)
-    assert learn_repeat_bias(vectors, queries, histories=empty, targets=np.zeros(5, np.int32)) == 0.0
+    seen = SeenItems.of(empty, n_items=N_ITEMS)
+    assert learn_repeat_bias(vectors, queries, seen=seen, targets=np.zeros(5, np.int32)) == 0.0
 
 
 def test_an_item_used_twice_counts_once():
     histories = Histories.of_items(np.arange(0, 402, 2), np.zeros(400, np.int32))
     targets = np.where(np.arange(200) < 20, 0, 1).astype(np.int32)
     flat, queries = np.zeros((N_ITEMS, 1), np.float32), np.ones((200, 1), np.float32)
-    assert learn_repeat_bias(flat, queries, histories=histories, targets=targets) == pytest.approx(0.0, abs=1e-6)
+    seen = SeenItems.of(histories, n_items=N_ITEMS)
+    assert learn_repeat_bias(flat, queries, seen=seen, targets=targets) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_a_user_of_weight_three_counts_like_three():

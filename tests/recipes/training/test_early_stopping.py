@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from common.errors import InvalidInput
+from recipes.components.score_fusion.score import ScoreFusion
 from recipes.data.histories import Histories, History
+from recipes.models.gru.network import GRU
 from recipes.ports import ScoreDelta
-from recipes.training.early_stopping import Patience, Validation, hold_out
+from recipes.training.batching import NO_SIDE_FEATURES
+from recipes.training.early_stopping import EpochValidation, Patience, Validation, hold_out
+from tests.recipes.network_suite import MAX_LENGTH, N_ITEMS, WIDTH, draw_parameters, served
 
 
 def walks(*lengths):
@@ -83,6 +87,22 @@ def test_a_scorer_is_evaluated_with_its_score_deltas():
     assert validation.evaluate(Next(0.0)) == pytest.approx((1 / np.log2(3), 1.0))
     assert validation.evaluate(Next(-2.0)) == pytest.approx((1.0, 1.0))
     assert validation.evaluate(Next(0.0), queries=-np.ones((1, 1), np.float32)) == pytest.approx((1 / np.log2(4), 1.0))
+
+
+@pytest.mark.parametrize("lengths", [[20] * 6 + [3, 2], [60, 20]])
+def test_epochs_are_measured_as_the_model_that_would_serve(lengths):
+    drawn = np.random.default_rng(5)
+    histories = Histories.of_items(np.cumsum([0, *lengths]), drawn.integers(0, N_ITEMS, sum(lengths)))
+    steps, _ = hold_out(histories, count=20, seed=1, weights=drawn.random(sum(lengths)).astype(np.float32))
+    network = GRU(width=WIDTH, bptt=8, max_length=MAX_LENGTH, dropout=0.0)
+    scorer = served(network, draw_parameters(network))[2]
+    prepared = EpochValidation.prepare(steps, NO_SIDE_FEATURES, n_items=N_ITEMS, max_length=MAX_LENGTH)
+    assert len(prepared.read) < len(steps.targets)
+
+    *values, bias = prepared.measure(scorer)
+    scorer.score_fusion = ScoreFusion.of_network(n_event_types=2, repeat_bias=bias)
+    tolerance = 1e-9 if max(lengths) == MAX_LENGTH else 0.05
+    assert values == pytest.approx(list(steps.evaluate(scorer)), abs=tolerance)
 
 
 def test_held_out_steps_weigh_what_they_weighed():
