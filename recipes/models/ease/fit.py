@@ -102,7 +102,7 @@ class EASEFitter:
         vectors = popularity_vectors(popularity)
         if learnt is None:
             return EASEScorer(vectors, near)
-        return EASEScorer(vectors, near, new_items=learnt.of_new_items(), content=self.content(data).encoder)
+        return EASEScorer(vectors, near, new_items=learnt.of_new_items(popularity), content=self.content(data).encoder)
 
     def extend(self, data: TrainingData) -> EASEScorer:
         """Solve for all weights anew: the solution in closed form has no step to go on from."""

@@ -37,7 +37,8 @@ class NewItemWeights(NamedTuple):
 
     Attributes:
         speaks: float32 [n_items, c]; its products with content are how much each item speaks for a new one.
-        heard: float32 [n_items, c]; its products with content are how much a new item speaks for each item.
+        heard: float32 [n_items, c]; its products with content are how much each item goes with a new one that is asked
+            about.
         likeness: How much a new item speaks for another one of the same content.
     """
 

@@ -7,6 +7,7 @@ import pytest
 
 from common.errors import CorruptArtifact
 from recipes.data.columns import CategoricalColumn, Columns
+from recipes.data.counts import users_per_item
 from recipes.data.histories import History
 from recipes.models.ease.score import load
 from recipes.retrieval.top_k import top_k
@@ -43,14 +44,14 @@ def dense(scorer):
     return weights
 
 
-def test_a_new_item_speaks_for_what_an_item_of_its_columns_that_nobody_used_does(scorer, encoded):
-    weights = dense(scorer)
+def test_a_new_item_goes_with_what_an_item_of_its_columns_that_nobody_used_goes_with(scorer, encoded):
+    weights, counts = dense(scorer), np.maximum(users_per_item(fans()), 1)
     for name, cold in ((WAR, COLD[0]), (LOVE, COLD[1])):
-        speaks = np.zeros(N_ITEMS, np.float32)
-        is_there = encoded.neighbours.items[name] >= 0
+        both = (weights[cold] + weights[:, cold]) / 2 * (counts / counts.mean()) ** 0.25
+        expected = np.maximum(np.delete(both, cold), 0.0)  # an item is not its own neighbour
+        speaks, is_there = np.zeros(N_ITEMS), encoded.neighbours.items[name] >= 0
         speaks[encoded.neighbours.items[name][is_there]] = encoded.neighbours.weights[name][is_there]
-        speaks[cold] = 0.0  # the other is not its own neighbour
-        np.testing.assert_allclose(speaks, np.maximum(weights[cold], 0.0), rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(np.delete(speaks, cold), expected, rtol=1e-3, atol=1e-6)
 
 
 def test_what_speaks_for_a_new_item_is_what_speaks_for_an_item_of_its_columns_that_nobody_used(
