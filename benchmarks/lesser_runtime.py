@@ -25,7 +25,11 @@ _run = Pipeline.run
 _kept: dict[int, ScoredItems] = {}
 
 
-async def _nothing_told(self: EventOffsets, context: Any) -> Position:  # noqa: ARG001 - signature of `included`
+async def _nothing_told(
+    self: EventOffsets,  # noqa: ARG001 - signature of `included`
+    context: Any,  # noqa: ARG001
+    dataset_group_arn: str,  # noqa: ARG001
+) -> Position:
     return START
 
 

@@ -24,12 +24,15 @@ from recipes.components.cluster_lists import ClusterLists
 from recipes.data.columns import NO_TIME, CategoricalColumn, Columns
 from recipes.data.histories import ItemIndexes
 from recipes.data.texts import clean_text
-from recipes.ports import ContentColumns, EncodesNewItems, NewItemEncoder
+from recipes.ports import ContentColumns, EncodesNewItems, Neighbours, NewItemEncoder, RelatesNewItems
 
 __all__ = ["EncodedNewItems", "encoded_new_items", "read_columns"]
 
 #: Items that are encoded in one round.
 _BATCH: Final = 2_000
+#: Pairs of a new item and one of the model that are weighed in one round, and items that are encoded all the same: of a
+#: large catalogue few at a time, as others wait for the end of a round.
+_PAIRS, _LEAST = 1 << 26, 50
 _NOTHING: Final = np.empty(0, np.int32)
 _log = get_logger(__name__)
 
@@ -81,7 +84,9 @@ def encoded_new_items(model: Model, table: FilterTable, before: EncodedNewItems)
     encoder = before.encoder or _opened(scorer)
     if encoder is None:
         return left
-    batch = np.concatenate([unread, pending])[:_BATCH]
+    relating = model.scorer if isinstance(model.scorer, RelatesNewItems) else None
+    most = _BATCH if relating is None else min(_BATCH, max(_LEAST, _PAIRS // n_items))
+    batch = np.concatenate([unread, pending])[:most]
     columns = read_columns(features, table.row_of_item[batch], encoder.columns)
     encoded = encoder.encode(columns, n_rows=len(batch))
     created = np.full(len(batch), NO_TIME) if columns.created is None else columns.created
@@ -91,8 +96,12 @@ def encoded_new_items(model: Model, table: FilterTable, before: EncodedNewItems)
     order = np.argsort(items)
     clusters = before.clusters
     if clusters is None and len(items) > NewItems.SCANNED:
-        clusters = ClusterLists.of_users(model.user_vectors)
-    width = model.scorer.item_vectors.shape[1]
+        clusters = ClusterLists.of_users(model.user_vectors if relating is None else relating.new_item_queries)
+    width = encoded.vectors.shape[1]
+    neighbours = encoded.neighbours
+    if neighbours is not None and current.neighbours is not None:
+        kept = _rows(current.neighbours, stays)
+        neighbours = Neighbours(*(np.concatenate(parts) for parts in zip(kept, neighbours, strict=True)))
     current = NewItems.of(
         items[order],
         vectors=np.concatenate([current.vectors[stays].reshape(-1, width), encoded.vectors])[order],
@@ -100,6 +109,7 @@ def encoded_new_items(model: Model, table: FilterTable, before: EncodedNewItems)
         created=np.concatenate([current.created[stays], created])[order],
         clusters=clusters if len(items) > NewItems.SCANNED else None,
         first=n_items,
+        neighbours=None if neighbours is None else _rows(neighbours, order),
     )
     return EncodedNewItems(
         current,
@@ -170,7 +180,13 @@ def _only(before: EncodedNewItems, items: ItemIndexes, *, n_items: int) -> NewIt
         created=current.created[stays],
         clusters=before.clusters if int(stays.sum()) > NewItems.SCANNED else None,
         first=n_items,
+        neighbours=None if current.neighbours is None else _rows(current.neighbours, stays),
     )
+
+
+def _rows(neighbours: Neighbours, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Neighbours:
+    """Return the neighbours of some of the items."""
+    return Neighbours(neighbours.items[rows], neighbours.weights[rows])
 
 
 def _opened(scorer: EncodesNewItems) -> NewItemEncoder | None:

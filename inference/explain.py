@@ -166,11 +166,12 @@ def _user_state(users: UserStates, user: int | None, history: History, run: Pipe
 def _by_state(run: PipelineRun, state: UserState, history: History, items: ItemIndexes | None) -> _Parts:
     """Score items by a state, those that came after the model included."""
     scorer = run.model.scorer
-    scores = _products(run, state.embedding, items)
+    scores = _products(run, state, items)
     influence = np.zeros_like(scores)
     if isinstance(scorer, AcceptsRankingInfluence):
         plain = run.model.new_items.read_by(scorer.influenced(freshness=0.0, popularity=0.0))
-        uninfluenced, has_score = _products(run, plain.embed_history(history), items), np.isfinite(scores)
+        plain_state = UserState(plain.embed_history(history), state.score_deltas)
+        uninfluenced, has_score = _products(run, plain_state, items), np.isfinite(scores)
         influence[has_score] = scores[has_score] - uninfluenced[has_score]
         scores = uninfluenced
     rules = _dense(state.score_deltas, _size(run))
@@ -183,19 +184,20 @@ def _size(run: PipelineRun) -> int:
     return int(new[-1]) + 1 if len(new) else len(run.model.item_ids)
 
 
-def _products(run: PipelineRun, embedding: FloatArray, items: ItemIndexes | None) -> FloatArray:
-    """Return the inner products of an embedding with the vectors of some items, None for all; -inf without a vector."""
-    vectors, new = run.model.scorer.item_vectors, run.new_items
+def _products(run: PipelineRun, state: UserState, items: ItemIndexes | None) -> FloatArray:
+    """Return the inner products of a state with the vectors of some items, None for all; -inf without a vector."""
+    vectors, new, embedding = run.model.scorer.item_vectors, run.new_items, state.embedding
+    for_new_items = embedding if state.for_new_items is None else state.for_new_items
     if items is None:
         scores = np.full(_size(run), -np.inf, np.float32)
         scores[: len(vectors)] = vectors @ embedding
         if len(new):
-            scores[new.items] = new.vectors @ embedding
+            scores[new.items] = new.vectors @ for_new_items
         return scores
     scores, is_old, places = np.full(len(items), -np.inf, np.float32), items < len(vectors), new.places(items)
     scores[is_old] = vectors[items[is_old]] @ embedding
     if (places >= 0).any():
-        scores[places >= 0] = new.vectors[places[places >= 0]] @ embedding
+        scores[places >= 0] = new.vectors[places[places >= 0]] @ for_new_items
     return scores
 
 

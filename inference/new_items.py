@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from common.logs import get_logger
 from recipes.components.cluster_lists import ClusterLists
 from recipes.data.histories import FloatArray, ItemIndexes
-from recipes.ports import EncodesNewItems, ItemScorer
+from recipes.ports import EncodesNewItems, ItemScorer, Neighbours
 
 __all__ = ["MAX_HELD", "MAX_NEW_ITEMS", "NewIds", "NewItemList", "NewItems"]
 
@@ -31,6 +31,7 @@ _LISTED: Final = 1_024
 #: Indexes of items that were put or imported, those of items that are gone included, as a multiple of the items that
 #: there may be at a time.
 _INDEXES: Final = 4
+_Value = TypeVar("_Value", bound=np.generic)
 _log = get_logger(__name__)
 
 
@@ -168,6 +169,8 @@ class NewItems:
         lists: By kinds of users the items that suit them, where there are too many to score each; else None.
         by_index: float32 [n, d], the vectors of the indexes from the first behind the model's on, for histories. Ids
             without columns lie between, with zeros: what is not known says nothing.
+        neighbours: Of the items, where the model relates such by them; else None.
+        neighbours_by_index: The same of the indexes.
     """
 
     #: Where there are more items, a request looks at lists of them.
@@ -179,6 +182,8 @@ class NewItems:
     created: NDArray[np.int64]
     lists: ClusterLists | None
     by_index: FloatArray
+    neighbours: Neighbours | None = None
+    neighbours_by_index: Neighbours | None = None
 
     @classmethod
     def none(cls) -> Self:
@@ -197,6 +202,7 @@ class NewItems:
         created: NDArray[np.int64],
         clusters: ClusterLists | None,
         first: int,
+        neighbours: Neighbours | None = None,
     ) -> Self:
         """Put together what is known, with lists where there are many; no request is to wait for it.
 
@@ -207,13 +213,16 @@ class NewItems:
             created: int64 [m].
             clusters: Kinds of users; None for no more than `SCANNED` items.
             first: The first index behind those of the model.
+            neighbours: Of the items; None for none.
         """
         lists = None if clusters is None else clusters.ranked(vectors, limit=_LISTED)
-        by_index, size = vectors, int(items[-1]) + 1 - first if len(items) else 0
-        if size > len(items):
-            by_index = np.zeros((size, vectors.shape[1]), np.float32)
-            by_index[items - first] = vectors
-        return cls(items, vectors, described, created, lists, by_index)
+        by_index = _by_index(vectors, items - first, 0.0)
+        neighbours_by_index = None
+        if neighbours is not None:
+            neighbours_by_index = Neighbours(
+                _by_index(neighbours.items, items - first, -1), _by_index(neighbours.weights, items - first, 0.0)
+            )
+        return cls(items, vectors, described, created, lists, by_index, neighbours, neighbours_by_index)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -261,4 +270,14 @@ class NewItemList:
         current = self.current
         if not len(current) or not isinstance(scorer, EncodesNewItems):
             return scorer
-        return scorer.with_new_items(current.by_index)
+        return scorer.with_new_items(current.by_index, current.neighbours_by_index)
+
+
+def _by_index(rows: NDArray[_Value], places: ItemIndexes, missing: float) -> NDArray[_Value]:
+    """Return rows at their places, [n, d], with what is said of those that are missing; the same where none is."""
+    size = int(places[-1]) + 1 if len(places) else 0
+    if size == len(rows):
+        return rows
+    placed = np.full((size, rows.shape[1]), missing, rows.dtype)
+    placed[places] = rows
+    return placed

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from common.positions import Position
 from inference.model import Model
 from inference.recent_events import EventRule, RecentHistory, newer_events, to_history
 from recipes.data.histories import FloatArray, Histories, History
-from recipes.ports import ItemScorer, ScoreDelta, UsesSideFeatures
+from recipes.ports import ItemScorer, RelatesNewItems, ScoreDelta, UsesSideFeatures
 from recipes.retrieval.scoring import add_features
 
 __all__ = ["StateCache", "StateCounts", "UserState", "UserStates"]
@@ -34,10 +34,13 @@ class UserState:
     Attributes:
         embedding: float32 [d]; its inner product with an item's vector is the item's score.
         score_deltas: What is added to the scores of a few items.
+        for_new_items: float32 [c], the embedding by which items that came after the model are scored; None where that
+            is the same one.
     """
 
     embedding: FloatArray
     score_deltas: ScoreDelta
+    for_new_items: FloatArray | None = None
 
 
 @dataclass(slots=True)
@@ -134,6 +137,7 @@ class UserStates:
         self._model = model
         # One reference, as explanations read it in another thread.
         self._reading = model.new_items.current, model.new_items.read_by(model.scorer)
+        self._relates = isinstance(model.scorer, RelatesNewItems)
         self._event_type = event_type
         self._event_rules = event_rules
         scorer = model.scorer
@@ -146,7 +150,9 @@ class UserStates:
 
     def history_state(self, history: History) -> UserState:
         """Return the state of a history of nobody in particular."""
-        return UserState(self._scorer().embed_history(history), self._model.scorer.score_deltas(history))
+        scorer = self._scorer()
+        for_new_items = cast("RelatesNewItems", scorer).embed_for_new_items(history) if self._relates else None
+        return UserState(scorer.embed_history(history), scorer.score_deltas(history), for_new_items)
 
     def snapshot_state(self, user: int) -> UserState:
         """Return the state of a user at the snapshot."""

@@ -106,7 +106,8 @@ _SIMILAR_ITEMS: Final = RecipeSpec(
     "Finds items that predict each other best in users' interactions, by a regression in closed form.",
     config="recipes.models.ease.config:EASEConfig",
     fitter="recipes.models.ease.fit:EASEFitter",
-    scorer="recipes.components.item_neighbors:load",
+    scorer="recipes.models.ease.score:load",
+    encodes_new_items=True,
     hyper_parameters=EASE,
     batch_options=frozenset({"THEME_GENERATION"}),
 )

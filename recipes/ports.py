@@ -39,7 +39,9 @@ __all__ = [
     "ItemScorer",
     "KeepsCheckpoints",
     "LearntContent",
+    "Neighbours",
     "NewItemEncoder",
+    "RelatesNewItems",
     "ScoreDelta",
     "SupportsIncrementalUpdate",
     "TrendScorer",
@@ -264,16 +266,31 @@ class ContentColumns(NamedTuple):
     names: bool = False
 
 
+class Neighbours(NamedTuple):
+    """The items of a model that new items speak for, where that is not known by their vectors.
+
+    Attributes:
+        items: int32 [m, k], of each new item all different; -1 behind the last.
+        weights: float32 [m, k], above 0; 0 behind the last.
+    """
+
+    items: ItemIndexes
+    weights: FloatArray
+
+
 class EncodedItems(NamedTuple):
     """Vectors of new items.
 
     Attributes:
-        vectors: float32 [m, d], in the space of the model's own.
+        vectors: float32 [m, d], in the space of the model's own; of a scorer that relates new items, see
+            `RelatesNewItems`, float32 [m, c] in that of theirs.
         described: bool [m], whether an item's columns say anything of it.
+        neighbours: Of a scorer that relates new items; else None.
     """
 
     vectors: FloatArray
     described: NDArray[np.bool_]
+    neighbours: Neighbours | None = None
 
 
 class NewItemEncoder(Protocol):
@@ -298,12 +315,29 @@ class EncodesNewItems(Protocol):
             CorruptArtifact: The files are damaged.
         """
 
-    def with_new_items(self, vectors: FloatArray) -> ItemScorer:
+    def with_new_items(self, vectors: FloatArray, neighbours: Neighbours | None) -> ItemScorer:
         """Return the same model that reads histories with new items too.
 
         Args:
-            vectors: float32 [m, d], of the items n_items to n_items + m - 1.
+            vectors: float32 [m, d], of the items n_items to n_items + m - 1, as they were encoded.
+            neighbours: Of the same items, as they were encoded.
         """
+
+
+@runtime_checkable
+class RelatesNewItems(ItemScorer, EncodesNewItems, Protocol):
+    """A scorer that knows of pairs of items how much they have to do with each other, and has no vectors for that.
+
+    New items have vectors in a space of their own, of c dimensions. Their scores for a history are the inner products
+    with what `embed_for_new_items` makes of it.
+    """
+
+    @property
+    def new_item_queries(self) -> FloatArray:
+        """What is made of the history of each single item of the model: float32 [n_items, c]."""
+
+    def embed_for_new_items(self, history: History) -> FloatArray:
+        """Make the vector that new items are scored by for a history: float32 [c]."""
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from inference.run import PipelineRun
+from inference.user_state import UserState
 from recipes.data.histories import FloatArray, ItemIndexes
 from recipes.retrieval.top_k import top_k
 
@@ -27,7 +28,7 @@ def add_new_items(run: PipelineRun) -> None:
     items = _chosen(run)
     if not len(items):
         return
-    scores = run.new_items.vectors[run.new_items.places(items)] @ run.state.embedding
+    scores = run.new_items.vectors[run.new_items.places(items)] @ _embedding(run.state)
     if run.bonus is not None:
         scores += run.bonus.of(items)
     best = top_k(scores, max(run.limit, run.shared or len(scores)))
@@ -44,7 +45,7 @@ def _chosen(run: PipelineRun) -> ItemIndexes:
         return listed[new.places(listed) >= 0]
     if new.lists is None:
         return candidates.among(new.items)
-    suitable = new.items[new.lists.of(run.state.embedding)]
+    suitable = new.items[new.lists.of(_embedding(run.state))]
     if run.bonus is not None:
         lifted = run.bonus.worthwhile
         suitable = np.union1d(suitable, lifted[new.places(lifted) >= 0])
@@ -53,6 +54,11 @@ def _chosen(run: PipelineRun) -> ItemIndexes:
         if len(suitable) < _ENOUGH * run.limit:
             return candidates.among(new.items)
     return suitable
+
+
+def _embedding(state: UserState) -> FloatArray:
+    """Return what new items are scored by."""
+    return state.embedding if state.for_new_items is None else state.for_new_items
 
 
 def _merge(run: PipelineRun, items: ItemIndexes, scores: FloatArray) -> None:

@@ -6,6 +6,7 @@ against, and last the items of the history itself, whose neighbours are listed a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
-from recipes.data.histories import FloatArray, Histories, History
+from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
 from recipes.data.sparse import SparseRows
 from recipes.ports import ScoreDelta
 
@@ -25,6 +26,8 @@ _POPULAR = 2.0**-10
 #: Score of items of the history: below whatever weights add up to.
 _LAST = -1e6
 
+#: Neighbours, int32 [k], all different, and their weights, float32 [k].
+_Row = tuple[ItemIndexes, FloatArray]
 _ARRAYS = ("item_vectors", "neighbour_offsets", "neighbour_items", "neighbour_weights")
 
 
@@ -54,14 +57,7 @@ class ItemNeighborsScorer:
     def score_deltas(self, history: History) -> ScoreDelta:
         """Score the neighbours of the history's different items by the sum of their weights."""
         used = np.unique(history.in_catalogue(len(self.item_vectors)).items)
-        if not len(used):
-            return ScoreDelta.nothing()
-        items, sums = self._sums(used)
-        scores = np.where(sums > 0.0, sums + np.float32(_POPULAR), sums)
-        others = np.isin(items, used, invert=True)
-        changed = np.concatenate([items[others], used])
-        totals = np.concatenate([scores[others], np.full(len(used), _LAST, np.float32)])
-        return ScoreDelta(changed, totals - self.item_vectors[changed, 0])
+        return self._changed(used, [self._row(item) for item in used.tolist()])
 
     def save(self, folder: Path) -> None:
         """Write vectors and neighbours."""
@@ -69,13 +65,33 @@ class ItemNeighborsScorer:
         arrays = (self.item_vectors, rows.offsets, rows.columns, rows.values)
         save_arrays(folder, dict(zip(_ARRAYS, arrays, strict=True)))
 
-    def _sums(self, used: NDArray[np.int32]) -> tuple[NDArray[np.int32], FloatArray]:
-        """Add up the weights of the neighbours of some items: their neighbours, all different, and the sums."""
-        spans = [self.neighbours.span(int(item)) for item in used]
-        items = np.concatenate([self.neighbours.columns[span] for span in spans])
-        weights = np.concatenate([self.neighbours.values[span] for span in spans])
-        if len(used) == 1:
-            return items, weights
+    def _row(self, item: int) -> _Row:
+        """Return the neighbours of an item."""
+        span = self.neighbours.span(item)
+        return self.neighbours.columns[span], self.neighbours.values[span]
+
+    def _changed(self, used: ItemIndexes, rows: Sequence[_Row]) -> ScoreDelta:
+        """Put the items of some rows first, by their sums, and those that were used last.
+
+        Args:
+            used: int32 [k], ascending, all different.
+            rows: Of neighbours.
+        """
+        if not rows:
+            return ScoreDelta.nothing()
+        items, sums = self._sums(rows)
+        scores = np.where(sums > 0.0, sums + np.float32(_POPULAR), sums)
+        others = np.isin(items, used, invert=True)
+        changed = np.concatenate([items[others], used])
+        totals = np.concatenate([scores[others], np.full(len(used), _LAST, np.float32)])
+        return ScoreDelta(changed, totals - self.item_vectors[changed, 0])
+
+    def _sums(self, rows: Sequence[_Row]) -> _Row:
+        """Add up the weights of neighbours: these, all different, and the sums."""
+        if len(rows) == 1:
+            return rows[0]
+        items = np.concatenate([neighbours for neighbours, _ in rows])
+        weights = np.concatenate([weights for _, weights in rows])
         n_items = len(self.item_vectors)
         if n_items <= self._max_dense_items:
             totals = np.bincount(items, weights=weights, minlength=n_items)

@@ -24,7 +24,7 @@ from recipes.models.lsa.content_vectors import ContentVectors
 from recipes.models.lsa.saved_content import load_content, save_content
 from recipes.ports import ContentColumns, EncodedItems, ItemScorer, LearntContent
 
-__all__ = ["ContentEncoder", "learn_encoder", "unremarkable_vector"]
+__all__ = ["ContentEncoder", "columns_of", "learn_encoder", "unremarkable_vector"]
 
 _UNKNOWN: Final = "new_item_unknown"
 _MAP: Final = ("new_item_centre", "new_item_weights")
@@ -49,12 +49,7 @@ class ContentEncoder:
         """The columns that are read."""
         if self.content is None or self.cold_map is None:
             return ContentColumns()
-        space = self.content.space
-        return ContentColumns(
-            [words.column for words in space.categories],
-            [numbers.column for numbers in space.numbers],
-            [words.column for words in space.texts],
-        )
+        return columns_of(self.content)
 
     def encode(self, columns: Columns, *, n_rows: int) -> EncodedItems:
         """Make the vectors of some items by their columns."""
@@ -112,6 +107,16 @@ def learn_encoder(
     if content is None:
         return ContentEncoder(unknown)
     return ContentEncoder(unknown, content.encoder, learn_cold_map(scorer, data, content.vectors, uses=uses, seed=seed))
+
+
+def columns_of(content: ContentVectors) -> ContentColumns:
+    """Return the columns that a map from columns to vectors reads."""
+    space = content.space
+    return ContentColumns(
+        [words.column for words in space.categories],
+        [numbers.column for numbers in space.numbers],
+        [words.column for words in space.texts],
+    )
 
 
 def unremarkable_vector(vectors: FloatArray, uses: NDArray[np.integer]) -> FloatArray:

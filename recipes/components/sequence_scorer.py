@@ -27,7 +27,7 @@ from recipes.components.sequential_rules import SequentialRules
 from recipes.components.user_features import UserFeatureTable
 from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
 from recipes.data.training_data import TrainingData
-from recipes.ports import LearntContent, ScoreDelta
+from recipes.ports import LearntContent, Neighbours, ScoreDelta
 
 __all__ = ["GAP_BUCKETS", "SavedModel", "SequenceScorer", "StepArrays", "gap_buckets", "normalise", "open_model"]
 
@@ -182,7 +182,11 @@ class SequenceScorer(ABC):
         """Return what makes vectors of items that came after the training; None where they have none."""
         return None if self.encoder is None else self.encoder()
 
-    def with_new_items(self, vectors: FloatArray) -> Self:
+    def with_new_items(
+        self,
+        vectors: FloatArray,
+        neighbours: Neighbours | None,  # noqa: ARG002 -- the port's; vectors say everything
+    ) -> Self:
         """Return the same model that reads steps with new items too; see `recipes.ports.EncodesNewItems`."""
         changed = copy(self)
         changed._new_vectors = vectors  # noqa: SLF001 - one's own copy

@@ -56,49 +56,54 @@ class EventOffsets:
         self._features = features
         self._wait_seconds = wait_seconds
         self._max_waiting = max_waiting
-        self._pending: dict[asyncio.Future[_Included], Position] = {}
-        self._last = _Included(histories.progress(), START)
+        self._pending: dict[asyncio.Future[_Included], tuple[str, Position]] = {}
+        self._first = _Included(histories.progress(), START)
+        self._last: dict[str, _Included] = {}  # by dataset group: one may be behind the others
         self._looking: asyncio.Task[None] | None = None
 
-    async def included(self, context: Any) -> Position:
+    async def included(self, context: Any, dataset_group_arn: str) -> Position:
         """Return what the answer to a call will include at least, and send it along; wait if the caller wants that.
 
         Everything that the answer is made of is to be read after this.
+
+        Args:
+            context: Of the call.
+            dataset_group_arn: The group that the answer is made of.
 
         Raises:
             InvalidInput: What the caller wants to be included is no offset.
             DeadlineExceeded: It was not included in time.
             Throttled: Too many callers wait.
         """
-        included = self._look()
+        included = self._look(dataset_group_arn)
         if (required := required_offset()) is not None and not included.reaches(required):
-            included = await self._wait(required, context)
+            included = await self._wait(required, context, dataset_group_arn)
         tell_offset(context, included.position)
         return included.position
 
-    def _look(self) -> _Included:
-        progress, last = self._histories.progress(), self._last
-        offset = self._features.included(progress)
+    def _look(self, group_arn: str) -> _Included:
+        progress, last = self._histories.progress(), self._last.get(group_arn, self._first)
+        offset = self._features.included(progress, group_arn)
         if progress.lineage is last.progress.lineage:
             # What answers have included once they include for good, though the features know of earlier puts alone.
             offset = max(offset, last.position.offset)
         if progress is not last.progress or offset != last.position.offset:
-            self._last = _Included(progress, progress.lineage.at(offset))
-        return self._last
+            last = self._last[group_arn] = _Included(progress, progress.lineage.at(offset))
+        return last
 
-    async def _wait(self, required: Position, context: Any) -> _Included:
+    async def _wait(self, required: Position, context: Any, group_arn: str) -> _Included:
         if len(self._pending) >= self._max_waiting:
             raise Throttled(f"`{WAIT_KEY}`: got {len(self._pending)} calls that wait, want fewer; try again later")
         remaining: float | None = context.time_remaining()  # the stubs leave the None out
         seconds = self._wait_seconds if remaining is None else min(self._wait_seconds, remaining - _ANSWER_SECONDS)
         future = asyncio.get_running_loop().create_future()
-        self._pending[future] = required
+        self._pending[future] = group_arn, required
         if self._looking is None:
             self._looking = asyncio.create_task(self._look_for_all())
         try:
             return await asyncio.wait_for(future, max(seconds, 0.0))
         except TimeoutError:
-            included = self._look().position
+            included = self._look(group_arn).position
             raise DeadlineExceeded(
                 f"`{WAIT_KEY}`: got {required}, not included in answers after {max(seconds, 0.0):.3g} s, want more "
                 f"time, or an offset up to {included}",
@@ -111,10 +116,12 @@ class EventOffsets:
         """Look for as long as anybody waits."""
         try:
             while self._pending:
-                included = self._look()
-                for future, required in self._pending.items():
-                    if not future.done() and included.reaches(required):
-                        future.set_result(included)
+                included = {
+                    group_arn: self._look(group_arn) for group_arn in {arn for arn, _ in self._pending.values()}
+                }
+                for future, (group_arn, required) in self._pending.items():
+                    if not future.done() and included[group_arn].reaches(required):
+                        future.set_result(included[group_arn])
                 await asyncio.sleep(_LOOK_SECONDS)
         except Exception as error:  # noqa: BLE001 -- those who wait raise it
             for future in self._pending:

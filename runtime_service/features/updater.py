@@ -162,6 +162,7 @@ class FeatureUpdater:
         self._changed = asyncio.Event()
         self._seen: tuple[PutsMark, Lineage] | None = None
         self._looked = START
+        self._behind: dict[str, Position] = {}
         self._noted: tuple[Held, list[str]] | None = None
         self._opening = asyncio.Semaphore(_OPENED_AT_ONCE)
         self._coming: list[Deployment] = []
@@ -206,12 +207,15 @@ class FeatureUpdater:
             (one.manifest.created_at.ToMilliseconds() / 1000 for one in snapshots if one is not None), default=None
         )
 
-    def included(self, progress: Progress) -> int:
-        """Return up to which offset answers include the log.
+    def included(self, progress: Progress, dataset_group_arn: str) -> int:
+        """Return up to which offset answers of a group include the log.
 
         Args:
             progress: How far the histories are; what was put last may not be in the features yet.
+            dataset_group_arn: The group; one whose puts cannot be read is behind the others.
         """
+        if (behind := self._behind.get(dataset_group_arn)) is not None:
+            return min(progress.lineage.shared(behind), progress.offset)
         if progress.puts == (_NO_PUTS if self._seen is None else self._seen[0]):
             return progress.offset
         return min(progress.lineage.shared(self._looked), progress.offset)
@@ -343,7 +347,7 @@ class FeatureUpdater:
         if not is_changed and seen == self._seen and not self._lacks_tables(now):
             self._looked = progress.position
             return False
-        states, failures = dict[str, GroupState](), list[Exception]()
+        states, failures, behind = dict[str, GroupState](), list[Exception](), set[str]()
         tried = list(self._groups.items())  # others may be assigned meanwhile
         for arn, group in tried:
             try:
@@ -351,14 +355,15 @@ class FeatureUpdater:
             except Exception as error:  # noqa: BLE001 -- what one group lacks keeps no other one waiting; raised below
                 error.add_note(f"dataset group {arn}")
                 failures.append(error)
+                behind.add(arn)
         groups = {**now, **{arn: state.group for arn, state in states.items()}}
         recent = {key: table.recent_parts() for key, table in self._tables.items()}
         assigned = self._assigned_tables(groups)
         made = await asyncio.to_thread(_made, assigned, self._tables, self._encoded, recent)
         # Offsets promise what filters read, and not the vectors of new items, which take several rounds anyhow.
-        is_behind = bool(failures) or not all(
-            key in made.tables and assigned[key].fits(made.tables[key]) for key in made.failures
-        )
+        behind |= {
+            key[0] for key in made.failures if key not in made.tables or not assigned[key].fits(made.tables[key])
+        }
         failures += made.failures.values()
         # All at once, so that a request sees one state.
         self._tables, self._encoded, self._failures = made
@@ -367,8 +372,9 @@ class FeatureUpdater:
                 ids.model.new_items.current = self._encoded[key].current
         for arn, group in self._groups.items():
             group.state = states.get(arn, group.state)
-        self._seen = None if failures else seen
-        self._looked = self._looked if is_behind else progress.position
+        # Of before what failed: whoever waits for what was put since, waits until it is there.
+        self._behind = {arn: self._behind.get(arn, self._looked) for arn in behind}
+        self._seen, self._looked = seen, progress.position
         await self._tell_held()
         for _, group in tried:
             waited_for = group.meaning.locations.keys() & ID_COLUMNS.keys()

@@ -109,7 +109,7 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
             raise Throttled(f"service: got {self._in_progress} explanations at a time, want fewer; try again later")
         self._in_progress += 1
         try:
-            included = await self._offsets.included(context)
+            included = await self._offsets.included(context, deployment.assignment.dataset_group_arn)
             return await self._explain(request, deployment, included, explained_ids, contributions)
         finally:
             self._in_progress -= 1

@@ -73,7 +73,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         check_operation(
             "GetActionRecommendations", campaign_arn=deployment.assignment.campaign_arn, recipe=deployment.model.recipe
         )
-        included = await self._offsets.included(context)
+        included = await self._offsets.included(context, deployment.assignment.dataset_group_arn)
         query = (await self._reader.actions(request, deployment)).query
         response = _ActionList(recommendation_id=self._new_id(deployment))
         scored = await self._recommender.recommend(deployment, query, recommendation_id=response.recommendation_id)
@@ -91,7 +91,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         check_operation(
             "GetPersonalizedRanking", campaign_arn=deployment.assignment.campaign_arn, recipe=deployment.model.recipe
         )
-        included = await self._offsets.included(context)
+        included = await self._offsets.included(context, deployment.assignment.dataset_group_arn)
         query = (await self._reader.ranking(request, deployment)).query
         response = _Ranking(recommendation_id=self._new_id(deployment))
         scored = await self._recommender.recommend(deployment, query, recommendation_id=response.recommendation_id)
@@ -108,7 +108,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         check_operation(
             "GetRecommendations", campaign_arn=deployment.assignment.campaign_arn, recipe=deployment.model.recipe
         )
-        included = await self._offsets.included(context)
+        included = await self._offsets.included(context, deployment.assignment.dataset_group_arn)
         query = (await self._reader.items(request, deployment)).query
         response = _Recommendations(recommendation_id=self._new_id(deployment))
         scored = await self._recommender.recommend(deployment, query, recommendation_id=response.recommendation_id)

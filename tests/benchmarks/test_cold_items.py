@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.quality.cold_items import hold_out_items, measure, read, run_content, run_recipe
+from benchmarks.quality.cold_items import hold_out_items, measure, read, run_chance, run_content, run_later, run_recipe
 from common.errors import InvalidInput
 from recipes.data.training_data import Interactions, TrainingData
 
@@ -46,7 +46,7 @@ def test_figures_are_those_of_a_list_by_hand():
     split = hold_out_items(data_of(ROWS), timed=True, seed=0)
     scores = np.array([np.arange(10), np.arange(10)[::-1]], np.float32)
 
-    metrics_by_name = measure(lambda rows: scores[rows].copy(), split, lists=[])
+    metrics_by_name = measure(lambda rows: scores[rows].copy(), split, related=lambda item: np.zeros(10, np.float32))
 
     assert metrics_by_name["cold_among_cold_recall_at_10"] == 1.0
     assert metrics_by_name["cold_among_all_recall_at_10"] == 1.0
@@ -77,9 +77,12 @@ def test_items_of_a_kind_are_found_by_their_columns(shelf):
     assert not np.isin(split.training.interactions.item, np.flatnonzero(split.cold)).any()
 
     runs = [run_recipe("aws-similar-items", split, columns=columns, hyperparameters={}) for columns in (False, True)]
-    content = run_content(split)
+    content, chance = run_content(split), run_chance(split, seed=0)
+    later = run_later("aws-similar-items", split, hyperparameters={})
 
     assert runs[1]["neighbours_found"] > runs[0]["neighbours_found"]
+    assert later["neighbours_found"] > max(runs[0]["neighbours_found"], chance["neighbours_found"])
+    assert later["cold_among_all_recall_at_50"] == 1.0
     assert min(runs[1]["cold_among_all_recall_at_50"], content["cold_among_cold_recall_at_10"]) == 1.0
 
 

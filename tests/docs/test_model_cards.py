@@ -50,3 +50,14 @@ def test_the_page_on_tuning_lists_what_is_tuned():
 
     rows = re.findall(r"^\| `(.*)` \| (.*) \| (.*) \|$", page, re.MULTILINE)
     assert {(key, want): recipes.split(", ") for key, want, recipes in rows} == expected
+
+
+def test_cards_and_the_page_on_recommenders_say_what_recipes_leave_out_by_themselves():
+    page = (CARDS.parent / "recommenders.md").read_text()
+    for name, spec in RECIPES.items():
+        card = CARDS / f"{name}.md"
+        expected = spec.left_out_event_type is not None
+        assert ("recommenders.md#automatic-filters" in (card.read_text() if card.is_file() else "")) is expected, name
+        assert (f"`{name}`" in page.partition("### Automatic filters")[2]) is expected, name
+        if expected:
+            assert f"`{spec.left_out_event_type}` events with is [left out by itself]" in card.read_text(), name

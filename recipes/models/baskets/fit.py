@@ -14,12 +14,12 @@ from typing import Final
 
 import numpy as np
 
-from recipes.components.item_neighbors import ItemNeighborsScorer
 from recipes.data.columns import Columns
 from recipes.data.training_data import TrainingData
 from recipes.models.baskets.config import BasketsConfig
 from recipes.models.ease.config import EASEConfig
 from recipes.models.ease.fit import EASEFitter
+from recipes.models.ease.score import EASEScorer
 from recipes.ports import FitProgress, ignore_progress
 
 __all__ = ["BoughtTogetherFitter", "ViewedTogetherFitter", "divide"]
@@ -47,7 +47,7 @@ class BoughtTogetherFitter:
         self._config = config
         self._regression = EASEFitter(EASEConfig(), seed=seed, progress=progress)
 
-    def fit(self, data: TrainingData) -> ItemNeighborsScorer:
+    def fit(self, data: TrainingData) -> EASEScorer:
         """Choose the pause, and regress items on those of the same baskets."""
         divided, pause = self._divide(data)
         scorer = self._regression.fit(divided)
@@ -58,7 +58,7 @@ class BoughtTogetherFitter:
         }
         return scorer
 
-    def extend(self, data: TrainingData) -> ItemNeighborsScorer:
+    def extend(self, data: TrainingData) -> EASEScorer:
         """Choose and regress again."""
         return self.fit(data)
 

@@ -5,7 +5,8 @@ used, an item's penalty grows with the root of its popularity, and where times a
 the other count more than those at the two ends of a long history. The constants below were chosen on held-out parts of
 training data.
 
-Items that few users used get neighbours by their columns; see `recipes.models.ease.cold_items`.
+Items that few users used get neighbours by their columns; see `recipes.models.ease.cold_items`. So do, when they come,
+items that came after the training.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from recipes.components.item_neighbors import ItemNeighborsScorer, popularity_vectors
+from recipes.components.item_neighbors import popularity_vectors
 from recipes.data.counts import users_per_item
 from recipes.data.histories import FloatArray, Histories
 from recipes.data.sparse import SparseRows
@@ -25,11 +26,12 @@ from recipes.models.cooccurrence.gram_matrix import (
     distinct_items,
     neighbours,
 )
-from recipes.models.ease.cold_items import with_content
+from recipes.models.ease.cold_items import ContentWeights, with_content
 from recipes.models.ease.config import EASEConfig
 from recipes.models.ease.ease import ease_weights, sparse_ease_weights
+from recipes.models.ease.score import EASEScorer
 from recipes.models.lsa.decomposition import learn_vectors
-from recipes.ports import FitProgress, ignore_progress
+from recipes.ports import FitProgress, LearntContent, ignore_progress
 
 __all__ = ["EASEFitter"]
 
@@ -70,9 +72,9 @@ class EASEFitter:
         self._seed = seed
         self._progress = progress
         self._max_dense_items = max_dense_items
-        self._vectors: FloatArray | None = None
+        self._content: LearntContent | None = None
 
-    def fit(self, data: TrainingData) -> ItemNeighborsScorer:
+    def fit(self, data: TrainingData) -> EASEScorer:
         """Count, solve, and keep the strongest weights."""
         self._progress(fraction=0.01, stage="counting", metrics={})
         dense = data.n_items <= self._max_dense_items
@@ -88,27 +90,34 @@ class EASEFitter:
         discount = np.maximum(popularity, 1).astype(np.float32) ** np.float32(-self._config.popularity_discount_factor)
         values = weights.values * discount[weights.columns]
         near = neighbours(SparseRows(weights.offsets, weights.columns, values))
+        learnt = None
         if data.items:
-            near = with_content(
-                near, self.content_vectors(data), users=popularity, histories=histories, seed=self._seed
+            learnt = ContentWeights.learn(
+                near, self.content(data).vectors, users=popularity, histories=histories, seed=self._seed
             )
+        if learnt is not None:
+            near = with_content(near, learnt)
         self.report = {"neighbours": float(len(near.columns))}
         self._progress(fraction=1.0, stage="solved", metrics=self.report)
-        return ItemNeighborsScorer(popularity_vectors(popularity), near)
+        vectors = popularity_vectors(popularity)
+        if learnt is None:
+            return EASEScorer(vectors, near)
+        return EASEScorer(vectors, near, new_items=learnt.of_new_items(popularity), content=self.content(data).encoder)
 
-    def extend(self, data: TrainingData) -> ItemNeighborsScorer:
+    def extend(self, data: TrainingData) -> EASEScorer:
         """Solve for all weights anew: the solution in closed form has no step to go on from."""
         return self.fit(data)
 
-    def content_vectors(self, data: TrainingData) -> FloatArray:
-        """Return vectors of the items' columns, the same in `fit` and `extend`: float32 [n_items, c].
+    def content(self, data: TrainingData) -> LearntContent:
+        """Return what the items' columns say, the same in `fit` and `extend`.
 
-        c is the hyperparameter `item_metadata_hidden_dim`, or less where there are fewer features.
+        Their vectors are as wide as the hyperparameter `item_metadata_hidden_dim`, or less where there are fewer
+        features.
         """
-        if self._vectors is None:
+        if self._content is None:
             size = self._config.item_metadata_hidden_dim
-            self._vectors = learn_vectors(data.items, n_rows=data.n_items, size=size, seed=self._seed)[1]
-        return self._vectors
+            self._content = LearntContent(*learn_vectors(data.items, n_rows=data.n_items, size=size, seed=self._seed))
+        return self._content
 
     def _solve(self, gram: GramMatrix, *, dense: bool) -> SparseRows:
         used = gram.diagonal[gram.diagonal > 0.0]

@@ -22,7 +22,7 @@ from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
 from recipes.data.training_data import TrainingData
 from recipes.models.lsa.freshness import created_between, freshness
 from recipes.models.lsa.learnt_texts import LearntTexts
-from recipes.ports import ContentColumns, EncodedItems, ScoreDelta
+from recipes.ports import ContentColumns, EncodedItems, Neighbours, ScoreDelta
 
 __all__ = ["EXTRA", "LSAScorer", "TextEncoder", "load"]
 
@@ -92,7 +92,11 @@ class LSAScorer:
         """Return what makes vectors of items that came after the training; None for artifacts of early releases."""
         return None if self._learnt is None else TextEncoder(self._learnt())
 
-    def with_new_items(self, vectors: FloatArray) -> LSAScorer:
+    def with_new_items(
+        self,
+        vectors: FloatArray,
+        neighbours: Neighbours | None,  # noqa: ARG002 -- the port's; vectors say everything
+    ) -> LSAScorer:
         """Return the same model that finds what is like new items too; see `recipes.ports.EncodesNewItems`."""
         changed = copy(self)
         changed._new_vectors = vectors  # noqa: SLF001 - one's own copy

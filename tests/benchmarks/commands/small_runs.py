@@ -221,7 +221,7 @@ QUALITY = {
         lambda folder: table(folder, users=100),
         ("--recipes", "aws-popularity-count", "tailorbird-ials"),
     ),
-    "benchmarks.quality.cold_items": (described_items, ()),
+    "benchmarks.quality.cold_items": (described_items, ("--later",)),
     "benchmarks.quality.item_to_item": (split, ()),
     "benchmarks.quality.leave_one_out": (sequences, (*QUICK, "--seeds", "1")),
     "benchmarks.quality.personalize_split": (table, (*QUICK, "--draws", "1")),

@@ -68,8 +68,9 @@ def test_what_was_saved_makes_the_same_vectors(fitted, name, tmp_path):
     some = rings("ring 1", "", "ring 0")
 
     for loaded, made in zip(
-        opened.new_item_encoder().encode(some, n_rows=3), scorer.new_item_encoder().encode(some, n_rows=3), strict=True
-    ):
+        opened.new_item_encoder().encode(some, n_rows=3)[:2], scorer.new_item_encoder().encode(some, n_rows=3)[:2],
+        strict=True,
+    ):  # fmt: skip
         np.testing.assert_allclose(loaded, made, atol=1e-6)
 
 
@@ -85,7 +86,7 @@ def test_steps_with_new_items_are_read_by_their_vectors(fitted, name):
     scorer = fitted[name]
     n_items = len(scorer.item_vectors)
     twins = scorer.item_vectors[[3, 8]]
-    reading = scorer.with_new_items(twins)
+    reading = scorer.with_new_items(twins, None)
 
     expected = scorer.embed_history(History.of_items([1, 8, 3]))
     np.testing.assert_array_equal(reading.embed_history(History.of_items([1, n_items + 1, n_items])), expected)

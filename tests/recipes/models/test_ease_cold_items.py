@@ -11,7 +11,7 @@ from recipes.data.histories import History
 from recipes.data.sparse import SparseRows
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.ranking import top_items
-from recipes.models.ease.cold_items import with_content
+from recipes.models.ease.cold_items import ContentWeights, with_content
 from recipes.models.ease.config import EASEConfig
 from recipes.models.ease.fit import EASEFitter
 from recipes.retrieval.scoring import catalogue_scores
@@ -73,7 +73,8 @@ def test_items_with_many_users_keep_their_weights():
     weights = SparseRows(np.array([0, 1, 2, 2]), np.array([1, 0], np.int32), np.array([0.5, 0.25], np.float32))
     vectors = np.array([[1.0, 0.0], [0.9, 0.1], [1.0, 0.1]], np.float32)
     data = make_data([[0, 1], [1, 0]], 3)
-    completed = with_content(weights, vectors, users=np.array([90, 90, 0]), histories=data.histories(), seed=0)
+    learnt = ContentWeights.learn(weights, vectors, users=np.array([90, 90, 0]), histories=data.histories(), seed=0)
+    completed = with_content(weights, learnt)
     dense = np.zeros((3, 3), np.float32)
     dense[completed.rows(), completed.columns] = completed.values
     assert (dense[0, 1], dense[1, 0]) == (0.5, 0.25)
@@ -81,11 +82,11 @@ def test_items_with_many_users_keep_their_weights():
     assert np.diag(dense).tolist() == [0, 0, 0]
 
 
-def test_without_content_nothing_changes():
+def test_without_content_nothing_is_learnt_of_it():
     weights = SparseRows(np.array([0, 1, 2]), np.array([1, 0], np.int32), np.array([0.5, 0.25], np.float32))
     nothing = make_data([[0, 1]], 2).histories()
-    vectors = np.zeros((2, 3), np.float32)
-    assert with_content(weights, vectors, users=np.array([1, 1]), histories=nothing, seed=0) is weights
+    for vectors, users in ((np.zeros((2, 3), np.float32), [1, 1]), (np.ones((2, 3), np.float32), [0, 0])):
+        assert ContentWeights.learn(weights, vectors, users=np.array(users), histories=nothing, seed=0) is None
 
 
 def test_the_width_of_content_is_the_hyperparameters():
@@ -97,7 +98,7 @@ def test_the_width_of_content_is_the_hyperparameters():
     for width in (30, 60):
         made = EASEFitter(EASEConfig(item_metadata_hidden_dim=width), seed=0)
         made.fit(wide)
-        widths.append(made.content_vectors(wide).shape[1])
+        widths.append(made.content(wide).vectors.shape[1])
     assert widths == [30, 60]
 
 

@@ -38,7 +38,7 @@ from tests.runtime_service.world import (
     user,
 )
 
-SEMANTIC = "aws-semantic-similarity"
+SEMANTIC, SIMILAR = "aws-semantic-similarity", "aws-similar-items"
 NAMED = [
     {"name": "T1", "type": ["null", "string"], "categorical": True},
     {"name": "NAME", "type": ["null", "string"], "itemName": True},
@@ -76,7 +76,7 @@ def named(runtime, tmp_path_factory):
     folder, data = tmp_path_factory.mktemp("named"), described()
     store, group = local_store(folder / "store"), "arn:aws:personalize:us-east-1:000000000000:dataset-group/named"
     loader = ModelLoader(store, cache=folder / "cache", index="exact")
-    for recipe, settings in ((PERSONAL, SMALL), (SEMANTIC, {})):
+    for recipe, settings in ((PERSONAL, SMALL), (SEMANTIC, {}), (SIMILAR, {})):
         declared = get_recipe(recipe)
         scorer = make_fitter(declared, read_config(declared, settings), seed=5).fit(data)
         publish(store, f"artifacts/{recipe}", Fitted(recipe, scorer, data))
@@ -89,7 +89,7 @@ def named(runtime, tmp_path_factory):
     }
     offset, epoch = runtime.writer.next_offset() - 1, runtime.writer.lineage().current
     place = publish_rows(runtime.store, "named", "ITEMS", rows, offset=offset, epoch=epoch, schema=ITEMS)
-    served = {name: runtime.serve(name, group) for name in (PERSONAL, SEMANTIC, "ranked", "popular")}
+    served = {name: runtime.serve(name, group) for name in (PERSONAL, SEMANTIC, SIMILAR, "ranked", "popular")}
     imported = {"imported": {"T1": "even", "T2": None, "I": None, "F": None}}
     bulk = publish_rows(runtime.store, "imported", "ITEMS", imported, offset=offset, epoch=epoch)
     served["undescribed"] = runtime.serve("personal", group + "-2")
@@ -152,6 +152,28 @@ def test_a_put_item_is_found_by_its_texts_and_asked_about(runtime, named):
     assert "text-lower" not in like_it
     assert {half(int(one.removeprefix("item-"))) for one in like_it if one.startswith("item-")} == {"lower"}
     assert "text-lower" in ids(runtime.recommend(named[SEMANTIC], item_id=item(1), num_results=N_ITEMS // 2 + 9))
+
+
+def test_a_put_item_is_similar_to_its_kind_and_its_kind_to_it(runtime, named):
+    put(runtime, named, "like-lower", "lower")
+    put(runtime, named, "also-lower", "lower")
+    put(runtime, named, "like-upper", "upper")
+
+    def listed(item_id, number, **members):
+        return ids(runtime.recommend(named[SIMILAR], item_id=item_id, num_results=number, **members))
+
+    like_it = listed("like-lower", 12)
+    assert "like-lower" not in like_it
+    assert {half(int(one.removeprefix("item-"))) for one in like_it if one.startswith("item-")} == {"lower"}
+    assert "also-lower" in like_it
+    assert "like-upper" not in like_it
+    # It stands before all that nobody used with an item of its kind.
+    everything = listed(item(1), 2 * N_ITEMS)
+    others = [*(item(number) for number in range(N_ITEMS // 2, N_ITEMS)), "like-upper"]
+    assert everything.index("like-lower") < min(map(everything.index, others))
+    assert "like-lower" in listed(item(1), N_ITEMS, filter_arn=filter_arn("lower"))
+    # Of an id that nobody has put nothing is known: what is popular comes first, and new items are not yet.
+    assert {one.startswith("item-") for one in listed("nobody-knows", 25)} == {True}
 
 
 def test_events_with_a_put_item_count_for_the_user(runtime, named):

@@ -75,6 +75,10 @@ class Running:
         offset = self.writer.next_offset()
         self.writer.append([], puts=[Put(offset, group, kind, entity_id, None)], next_offset=offset + 1)
 
+    def included(self, group):
+        """Return up to which offset answers of a group include the log."""
+        return self.updater.included(SharedReader(self.writer).progress(), group)
+
     def publish(self, name, *ids, kind="ITEMS", offset=0):
         return publish_rows(self.store, name, kind, dict.fromkeys(ids, ROW), offset=offset)
 
@@ -181,9 +185,14 @@ def test_a_deletion_that_cannot_be_read_keeps_no_other_group_waiting(running):
 
     running.put("ITEMS", "c", group=SECOND)
     wait_until(lambda: running.ids(SECOND) == {"c"})
+    # Nor do those who wait for what they put there wait in vain.
+    last = running.writer.next_offset() - 1
+    wait_until(lambda: running.included(SECOND) == last)
+    assert running.included(GROUP) < last
 
     entry.write_bytes(kept)
     wait_until(lambda: running.knows("u1") is False)
+    wait_until(lambda: running.included(GROUP) == last)
 
 
 def test_a_deletion_is_read_once_however_often_something_is_put(running):
