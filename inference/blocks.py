@@ -17,12 +17,12 @@ from inference.pipelines import Pipeline
 from inference.request import RecommendationRequest
 from inference.result import EXPLORED, ScoredItems
 from inference.run import SHARED
+from inference.stages.retrieve import retrieve
 from recipes.components.exploration import Explorer
 from recipes.ports import ScoresManyUsers
 from recipes.retrieval.blocks import UNSURE, BlockSearch
 from recipes.retrieval.lists import ListIndex
 from recipes.retrieval.top_k import rounded
-from recipes.spec import RecipeKind
 
 __all__ = ["Draws", "UserBlocks"]
 
@@ -58,7 +58,9 @@ class UserBlocks:
         """Return what answers requests for so many results; None where each has to go through the stages."""
         model, explorer = pipeline.model, pipeline.explorer
         if (
-            model.recipe.kind is not RecipeKind.USER_PERSONALIZATION
+            not pipeline.needs_user
+            or pipeline.needs_list
+            or retrieve not in pipeline.stages
             or not isinstance(model.index, ListIndex)
             or model.scan is None
             or not isinstance(model.scorer, ScoresManyUsers)
@@ -102,13 +104,13 @@ class UserBlocks:
             shared=SHARED,
             good_for=self.pipeline.model.index_depth,
         )
-        shown: list[list[float]] = rounded(best.shares.ravel()).reshape(best.shares.shape).tolist()
+        shown: list[float] = rounded(best.shares.ravel()).tolist()
         names, explorer = self.pipeline.model.item_ids, self.pipeline.explorer
         chances = [0.0 if explorer is None else explorer.chance(length) for length in range(self.limit + 1)]
         for row, (place, count) in enumerate(zip(taken.tolist(), best.counts.tolist(), strict=True)):
             if count == UNSURE:
                 continue
-            items, of_items = best.items[row, :count], shown[row][:count]
+            items, of_items = best.items[row, :count], shown[row * self.limit : row * self.limit + count]
             user_id, chance = requests[place].user_id, chances[count]
             if explorer is not None and chance and draws.fraction(user_id) < chance:
                 draws.begin(user_id)

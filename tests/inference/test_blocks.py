@@ -43,9 +43,9 @@ def ask(users, limit, **members):
 def answer(blocks, requests):
     """Answer requests as batch jobs do: those that blocks take together, and say how many of them it answered."""
     assert all(blocks.takes(request) for request in requests)
-    together = blocks.answer(requests, draws=LineRandom("drawn"))
-    return [scored or blocks.pipeline.run(one) for scored, one in zip(together, requests, strict=True)], len(
-        [scored for scored in together if scored is not None]
+    joint = blocks.answer(requests, draws=LineRandom("drawn"))
+    return [scored or blocks.pipeline.run(one) for scored, one in zip(joint, requests, strict=True)], len(
+        [scored for scored in joint if scored is not None]
     )
 
 

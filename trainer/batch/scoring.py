@@ -266,8 +266,8 @@ class LineScorer:
             except InvalidInput as error:
                 outputs[place] = error.message
         if self._blocks is not None and held:
-            together = self._blocks.answer([request for _, request in held], draws=self._random)
-            for (place, request), scored in zip(held, together, strict=True):
+            joint = self._blocks.answer([request for _, request in held], draws=self._random)
+            for (place, request), scored in zip(held, joint, strict=True):
                 outputs[place] = self._written(scored or self._run(request))
         return outputs
 
