@@ -19,8 +19,10 @@ Peak memory is that of the job's process and of those that answer for it: what i
 from __future__ import annotations
 
 import argparse
+import cProfile
 import json
 import os
+import pstats
 import statistics
 import subprocess
 import sys
@@ -28,6 +30,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,7 +48,9 @@ from common.settings import StoreSettings
 from common.storage.objects import open_store
 from protos.tailorbird.internal.v1.jobs_pb2 import BatchInferencePayload
 from trainer.batch.inference_handler import BatchInferenceJobHandler
+from trainer.batch.inputs import PART_LINES
 from trainer.batch.runner import BatchRunner
+from trainer.batch.scoring import Question, Setup, answer
 from trainer.files.sources import Sources
 from trainer.flushing import Flushed
 from trainer.worker import JobContext, NullJobContext
@@ -55,6 +60,8 @@ _JOB: Final = "batch job"
 _BLAS, _BLAS_COMPILED, _IMPLICIT = "BLAS, np.argpartition", "BLAS, compiled top-k", "implicit"
 _MIB: Final = 1 << 20
 _LOOK_SECONDS: Final = 0.1
+#: Functions of a profile.
+_SHOWN: Final = 25
 
 
 class NothingStreamed:
@@ -133,12 +140,31 @@ def do_job(folder: Path, artifacts: Path, artifact: str, *, processes: int) -> N
     sys.stdout.write(json.dumps(figures) + "\n")
 
 
+def profile(artifacts: Path, artifact: str, *, users: int, lines: int) -> None:
+    """Answer lines in this process once it has opened the artifact, and print what took most processor time."""
+    setup = Setup(StoreSettings(store_url=str(artifacts)), artifact, artifacts / "copies", RESULTS)
+    parts = [
+        Question(setup, begin + 1, b"".join(map(line_of, range(begin, min(begin + PART_LINES, lines)), repeat(users))))
+        for begin in range(0, lines, PART_LINES)
+    ]
+    answer(parts[0])
+    profiler = cProfile.Profile(time.process_time)
+    for part in parts:
+        profiler.runcall(answer, part)
+    pstats.Stats(profiler, stream=sys.stderr).sort_stats("tottime").print_stats(_SHOWN)
+
+
+def line_of(number: int, users: int) -> bytes:
+    """Return a line: users of the artifact one after the other, again and again."""
+    return b'{"userId":"user-%08d"}\n' % (number % users)
+
+
 def write_input(folder: Path, *, users: int, lines: int) -> None:
-    """Write a file of lines: users of the artifact one after the other, again and again."""
+    """Write a file of lines."""
     place = folder / "s3" / "batch" / "in"
     place.mkdir(parents=True, exist_ok=True)
-    with (place / "users.json").open("w") as file:
-        file.writelines(f'{{"userId":"user-{number % users:08d}"}}\n' for number in range(lines))
+    with (place / "users.json").open("wb") as file:
+        file.writelines(map(line_of, range(lines), repeat(users)))
 
 
 def write_vectors(folder: Path, artifacts: Path, planted: Planted, *, lines: int) -> Path:
@@ -226,6 +252,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="that answer, and threads of the others")
     parser.add_argument("--rounds", type=int, default=3, help="per side")
     parser.add_argument("--many", type=int, default=0, help="users of one more job, whose memory is measured")
+    parser.add_argument("--profile", action="store_true", help="print what the lines of one process take, no more")
     parser.add_argument("--artifacts", type=Path, help="folder in which planted artifacts are kept for the next run")
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     parser.add_argument("--job", type=Path, help=argparse.SUPPRESS)
@@ -238,6 +265,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         artifacts = arguments.artifacts or folder / "store"
+        if arguments.profile:
+            store = open_store(StoreSettings(store_url=str(artifacts)))
+            planted = plant(store, n_items=arguments.items, n_users=arguments.users)
+            profile(artifacts, planted.location, users=arguments.users, lines=arguments.lines)
+            return
         figures = measure(folder, artifacts, **{name: getattr(arguments, name) for name in names})
     publish(
         {"settings": {name: getattr(arguments, name) for name in names}, **figures},

@@ -43,6 +43,8 @@ __all__ = [
     "NewItemEncoder",
     "RelatesNewItems",
     "ScoreDelta",
+    "ScoreDeltas",
+    "ScoresManyUsers",
     "SupportsIncrementalUpdate",
     "TrendScorer",
     "UsesSideFeatures",
@@ -130,6 +132,20 @@ class ScoreDelta:
         return cls(np.empty(0, np.int32), np.empty(0, np.float32))
 
 
+class ScoreDeltas(NamedTuple):
+    """Those of many histories, one after another.
+
+    Attributes:
+        offsets: int64 [n + 1]; those of history h are `offsets[h]` to `offsets[h + 1] - 1`.
+        items: int32 [total], of each history all different.
+        values: float32 [total], to be added to their scores.
+    """
+
+    offsets: NDArray[np.int64]
+    items: ItemIndexes
+    values: FloatArray
+
+
 class ItemScorer(Protocol):
     """The serving side of a fitted recipe: NumPy only, immutable, safe to share between threads.
 
@@ -158,6 +174,14 @@ class ItemScorer(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write `item_vectors.npy` and this recipe's own `.npy` files into an existing folder."""
+
+
+@runtime_checkable
+class ScoresManyUsers(Protocol):
+    """A scorer that works out the score deltas of many users at once, where one by one takes longer."""
+
+    def score_deltas_of(self, histories: Histories, users: NDArray[np.int64]) -> ScoreDeltas:
+        """Work out what `score_deltas` says, to the same bits, of some of the users of histories: int64 [n]."""
 
 
 @runtime_checkable

@@ -213,17 +213,23 @@ class Explorer:
         """
         return None
 
+    def chance(self, length: int) -> float:  # noqa: ARG002 -- others use it
+        """Return how likely it is that `mix` tries to put anything into a list of so many items."""
+        return 0.0
+
     def mix(
         self,
         items: ItemIndexes,  # noqa: ARG002 -- others use it
         *,
         allowed: AllowedItems | None = None,  # noqa: ARG002 -- others use it
+        surely: bool = False,  # noqa: ARG002 -- others use it
     ) -> tuple[ItemIndexes, NDArray[np.bool_]] | None:
         """Put new items into a list, here and there.
 
         Args:
             items: int32 [m], the list.
             allowed: Items that may be put in; None for all.
+            surely: Whether it was drawn, by `chance`, that something is to be put in.
 
         Returns:
             The new list, int32 [m], and which of its items were put in, bool [m]; None for the same list.
@@ -360,11 +366,18 @@ class RandomExploration(Explorer):
         Explorer.__post_init__(self)
         self._changed(None)
 
+    def chance(self, length: int) -> float:
+        """Return how likely it is that at least one of so many places is drawn."""
+        return float(1.0 - (1.0 - self.share) ** length) if len(self._chances.items) else 0.0
+
     def mix(
-        self, items: ItemIndexes, *, allowed: AllowedItems | None = None
+        self, items: ItemIndexes, *, allowed: AllowedItems | None = None, surely: bool = False
     ) -> tuple[ItemIndexes, NDArray[np.bool_]] | None:
         """Replace items at random places."""
         count = int(self.random.binomial(len(items), self.share)) if len(self._chances.items) else 0
+        while surely and not count:
+            # None is ruled out already; all other counts keep the chances that they have among each other.
+            count = int(self.random.binomial(len(items), self.share))
         chosen = self._choose(count, absent_from=items, allowed=allowed) if count else items[:0]
         if not len(chosen):
             return None

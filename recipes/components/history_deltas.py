@@ -17,7 +17,7 @@ from common.compiled import BYTES, FLOATS, FLOATS_2D, INTS, LONGS, compiled, com
 from recipes.data.histories import EventTypes, FloatArray, ItemIndexes, Offsets
 from recipes.data.item_table import item_table, place_in
 
-__all__ = ["COUNT_ENDS", "RECENCY_ENDS", "fused_deltas", "rule_sums"]
+__all__ = ["COUNT_ENDS", "RECENCY_ENDS", "delta_values", "fused_deltas", "lists_no_zeros", "most_deltas", "rule_sums"]
 
 #: Steps since the last use, up to which each bucket goes; the last bucket holds the rest.
 RECENCY_ENDS: Final = (1, 2, 3, 5, 8, 16, 32, 64)
@@ -40,7 +40,7 @@ def _bucket(ends: tuple[int, ...], number: int) -> int:
 
 
 @compiled
-def _most(items: ItemIndexes, offsets: Offsets, n_places: int) -> int:
+def most_deltas(items: ItemIndexes, offsets: Offsets, n_places: int) -> int:
     """Return how many values there are to be added up at most: steps, and rules of the newest items."""
     most, place = len(items), 0
     for step in range(len(items) - 1, -1, -1):
@@ -49,6 +49,12 @@ def _most(items: ItemIndexes, offsets: Offsets, n_places: int) -> int:
             most += offsets[item + 1] - offsets[item]
             place += 1
     return most
+
+
+@compiled
+def lists_no_zeros(n_items: int, most: int) -> bool:
+    """Return whether sums stand in arrays of all items, so that an item whose rules add up to nothing is not listed."""
+    return n_items <= _DENSE * most
 
 
 @compiled
@@ -127,8 +133,8 @@ def _in_table(
 def _gather(
     items: ItemIndexes, offsets: Offsets, rule_items: ItemIndexes, strengths: FloatArray, places: FloatArray
 ) -> tuple[ItemIndexes, Sums, Counts, Counts]:
-    most = _most(items, offsets, len(places))
-    if len(offsets) - 1 <= _DENSE * most:
+    most = most_deltas(items, offsets, len(places))
+    if lists_no_zeros(len(offsets) - 1, most):
         return _in_all(items, offsets, rule_items, strengths, places)
     return _in_table(items, offsets, rule_items, strengths, places, most)
 
@@ -170,6 +176,47 @@ def _log1p(sums: Sums, scale: np.float32) -> FloatArray:
         small = x * square * series + exponents[place] * np.float32(-2.12194440e-4) - np.float32(0.5) * square
         logs[place] += x + small + exponents[place] * np.float32(0.693359375)
     return logs
+
+
+@compiled
+def delta_values(
+    sums: Sums,
+    items: ItemIndexes,
+    event_types: EventTypes,
+    uses: Counts,
+    at_step: Counts,
+    recency: FloatArray,
+    count: FloatArray,
+    rules: np.float32,
+    scale: np.float32,
+) -> FloatArray:
+    """Return what is added to the scores of the items of a history and of its rules.
+
+    Args:
+        sums: float64 [k], how strongly rules lead to each.
+        items: int32 [m], of the history; event types and others as of `fused_deltas`.
+        event_types: uint8 [m].
+        uses: int32 [k], how often the history has each; 0 for all of them afterwards.
+        at_step: int32 [m], which of the k items each step is; -1 for none.
+        recency: As of `fused_deltas`.
+        count: Likewise.
+        rules: Likewise.
+        scale: Likewise.
+    """
+    values = _log1p(sums, scale)
+    values *= rules
+    steps_ago = 0
+    for step in range(len(items) - 1, -1, -1):
+        at = at_step[step]
+        if at < 0:
+            continue
+        steps_ago += 1
+        if uses[at] == 0:
+            continue  # a use that was not the last
+        column = event_types[step] if event_types[step] < recency.shape[1] else 0
+        values[at] += recency[_bucket(RECENCY_ENDS, steps_ago), column] + count[_bucket(COUNT_ENDS, uses[at])]
+        uses[at] = 0
+    return values
 
 
 @compiled
@@ -218,17 +265,6 @@ def fused_deltas(
     """
     used_places = places if rules != 0.0 else places[:0]
     item_list, sums, uses, at_step = _gather(items, offsets, rule_items, strengths, used_places)
-    values = _log1p(sums, np.float32(scale))
-    values *= np.float32(rules)
-    steps_ago = 0
-    for step in range(len(items) - 1, -1, -1):
-        at = at_step[step]
-        if at < 0:
-            continue
-        steps_ago += 1
-        if uses[at] == 0:
-            continue  # a use that was not the last
-        column = event_types[step] if event_types[step] < recency.shape[1] else 0
-        values[at] += recency[_bucket(RECENCY_ENDS, steps_ago), column] + count[_bucket(COUNT_ENDS, uses[at])]
-        uses[at] = 0
-    return item_list, values
+    return item_list, delta_values(
+        sums, items, event_types, uses, at_step, recency, count, np.float32(rules), np.float32(scale)
+    )

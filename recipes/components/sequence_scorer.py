@@ -27,7 +27,7 @@ from recipes.components.sequential_rules import SequentialRules
 from recipes.components.user_features import UserFeatureTable
 from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
 from recipes.data.training_data import TrainingData
-from recipes.ports import LearntContent, Neighbours, ScoreDelta
+from recipes.ports import LearntContent, Neighbours, ScoreDelta, ScoreDeltas
 
 __all__ = ["GAP_BUCKETS", "SavedModel", "SequenceScorer", "StepArrays", "gap_buckets", "normalise", "open_model"]
 
@@ -170,6 +170,10 @@ class SequenceScorer(ABC):
     def score_deltas(self, history: History) -> ScoreDelta:
         """Work out what rules and repeats change of the scores of a few items."""
         return self.score_fusion.score_deltas(self._sequential_rules, history)
+
+    def score_deltas_of(self, histories: Histories, users: NDArray[np.int64]) -> ScoreDeltas:
+        """Do `score_deltas` for many users; see `recipes.ports.ScoresManyUsers`."""
+        return self.score_fusion.score_deltas_of(self._sequential_rules, histories, users)
 
     def with_item_bias(self, biases: FloatArray) -> Self:
         """Return the same model with float32 [n_items] added to every user's scores."""

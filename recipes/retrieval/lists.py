@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.arrays import map_arrays, save_arrays
-from common.compiled import compiled_sums
+from common.compiled import compiled, compiled_sums
 from common.errors import CorruptArtifact
 from recipes.data.histories import FloatArray, ItemIndexes
 from recipes.retrieval.interface import Nearest
+from recipes.retrieval.rescore import inner_products
+from recipes.retrieval.top_k import reached_by
 from recipes.retrieval.transforms import Transform
 
-__all__ = ["ListIndex", "build_lists"]
+__all__ = ["ListIndex", "build_lists", "joined_lists", "nearest_lists"]
 
 _PREFIX: Final = "lists"
 _ROUNDS: Final = 8
@@ -120,9 +122,16 @@ class ListIndex:
 
     def nearest(self, query: FloatArray, limit: int) -> Nearest:
         """Find items of large inner products in the lists of the nearest clusters."""
-        moved = self.transform.queries(query)
         items, least, bound = _probe(
-            self.item_vectors, self.centres, self.lists, self.bounds, self.max_norm, query, moved, self.probes, limit
+            self.item_vectors,
+            self.centres,
+            self.lists,
+            self.bounds,
+            self.max_norm,
+            self.transform.for_queries,
+            query,
+            self.probes,
+            limit,
         )
         proven = len(items) == len(self.item_vectors) or (
             len(items) == limit and least - np.dot(query, self.transform.mean) >= bound
@@ -152,19 +161,26 @@ def _cluster(directions: FloatArray, clusters: int, *, seed: int) -> FloatArray:
 
 
 @compiled_sums
-def _probe(
-    item_vectors: FloatArray,
-    centres: FloatArray,
-    lists: NDArray[np.int32],
-    bounds: FloatArray,
-    max_norm: np.float32,
-    query: FloatArray,
-    moved: FloatArray,
-    probes: int,
-    limit: int,
-) -> tuple[ItemIndexes, np.float32, np.float32]:
-    """Return the best items of the nearest lists, the score of the last, and what any other item scores at most."""
+def nearest_lists(
+    centres: FloatArray, for_queries: FloatArray, query: FloatArray, probes: int
+) -> tuple[NDArray[np.int64], FloatArray, np.float32]:
+    """Find the clusters that a query is nearest to.
+
+    Args:
+        centres: float32 [clusters, d].
+        for_queries: float32 [d, d], to the coordinates of the centres.
+        query: float32 [d].
+        probes: Clusters wanted, no more than there are.
+
+    Returns:
+        int64 [probes], the nearest first; float32 [probes], the product of each centre with the query in these
+        coordinates; and the square of the query's length there.
+    """
     width = len(query)
+    moved = np.zeros(width, np.float32)
+    for row in range(width):
+        for column in range(width):
+            moved[column] += query[row] * for_queries[row, column]
     nearness = np.empty(len(centres), np.float32)
     for row in range(len(centres)):
         total = np.float32(0.0)
@@ -174,26 +190,48 @@ def _probe(
     square = np.float32(0.0)
     for column in range(width):
         square += moved[column] * moved[column]
-    candidates = np.empty(0, np.int32)
+    clusters, products = np.empty(probes, np.int64), np.empty(probes, np.float32)
+    for probe in range(probes):
+        clusters[probe] = np.argmax(nearness)
+        products[probe] = nearness[clusters[probe]]
+        nearness[clusters[probe]] = -np.inf
+    return clusters, products, square
+
+
+@compiled
+def joined_lists(lists: NDArray[np.int32], clusters: NDArray[np.int64]) -> ItemIndexes:
+    """Return the items of the lists of some clusters, at least one: int32, ascending, all different."""
+    items: ItemIndexes = lists[clusters[0]].copy()
+    for cluster in clusters[1:]:
+        items = _union(items, lists[cluster])
+    return items
+
+
+@compiled
+def _probe(
+    item_vectors: FloatArray,
+    centres: FloatArray,
+    lists: NDArray[np.int32],
+    bounds: FloatArray,
+    max_norm: np.float32,
+    for_queries: FloatArray,
+    query: FloatArray,
+    probes: int,
+    limit: int,
+) -> tuple[ItemIndexes, np.float32, np.float32]:
+    """Return the best items of the nearest lists, the score of the last, and what any other item scores at most."""
+    clusters, products, square = nearest_lists(centres, for_queries, query, probes)
     bound = np.float32(np.inf)
-    for _ in range(probes):
-        nearest = np.argmax(nearness)
-        along = max(nearness[nearest], np.float32(0.0))
+    for probe in range(probes):
+        along = max(products[probe], np.float32(0.0))
         # A little more than the root, for what rounding takes off.
         across = np.sqrt(max(square - along * along, np.float32(0.0)) + np.float32(1e-5) * square)
-        bound = min(bound, along * bounds[nearest] + across * max_norm)
-        nearness[nearest] = -np.inf
-        candidates = lists[nearest] if len(candidates) == 0 else _union(candidates, lists[nearest])
-    scores = np.empty(len(candidates), np.float32)
-    for place in range(len(candidates)):
-        vector = item_vectors[np.uint32(candidates[place])]
-        total = np.float32(0.0)
-        for column in range(width):
-            total += vector[column] * query[column]
-        scores[place] = total
+        bound = min(bound, along * bounds[clusters[probe]] + across * max_norm)
+    candidates = joined_lists(lists, clusters)
+    scores = inner_products(item_vectors, candidates, query)
     if limit >= len(candidates):
-        return candidates.copy(), scores.min(), bound
-    least = np.partition(scores, len(scores) - limit)[len(scores) - limit]
+        return candidates, scores.min(), bound
+    least = reached_by(scores, limit)
     best = np.empty(limit, np.int32)
     count = 0
     for place in range(len(candidates)):
@@ -207,7 +245,7 @@ def _probe(
     return best, least, bound
 
 
-@compiled_sums
+@compiled
 def _union(left: ItemIndexes, right: ItemIndexes) -> ItemIndexes:
     """Merge two ascending lists of different items."""
     merged = np.empty(len(left) + len(right), np.int32)

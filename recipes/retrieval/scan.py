@@ -31,7 +31,7 @@ from recipes.retrieval.scan_build import BLOCK, ScanParts, make_parts
 from recipes.retrieval.top_k import highest_places, reached_by_some
 from recipes.retrieval.transforms import Transform
 
-__all__ = ["ScanIndex", "build_scan"]
+__all__ = ["ScanIndex", "build_scan", "turned_query"]
 
 _PREFIX: Final = "scan"
 _ARRAYS: Final = ScanParts._fields
@@ -399,7 +399,7 @@ def _nearest(
 
     No product of any other item that is allowed is above the bound.
     """
-    head, head_length, tail_length, of_mean, rounding = _turned(
+    head, head_length, tail_length, of_mean, rounding = turned_query(
         query, centre, to_rest, item_mean, greatest, codes.shape[1]
     )
     # Bounds are of centred items: all products of one query are more by the same.
@@ -445,7 +445,7 @@ def _nearest(
 
 
 @compiled_sums
-def _turned(
+def turned_query(
     query: FloatArray,
     centre: FloatArray,
     to_rest: NDArray[np.float64],

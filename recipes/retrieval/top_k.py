@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from common.compiled import FLOATS, compiled, compiled_for
 from recipes.data.histories import FloatArray, ItemIndexes
 
-__all__ = ["best_shares", "highest_places", "reached_by", "reached_by_some", "rounded", "top_k"]
+__all__ = ["best_shares", "highest_places", "reached_by", "reached_by_some", "reaching", "rounded", "top_k"]
 
 #: Columns for each result wanted: with more, fewer scores reach the bound, but there are more columns to look at.
 _COLUMNS = 4
@@ -80,7 +80,7 @@ def reached_by_some(scores: FloatArray, count: int) -> np.float32:
 
 
 @compiled
-def _reaching(scores: FloatArray, bound: np.float32) -> ItemIndexes:
+def reaching(scores: FloatArray, bound: np.float32) -> ItemIndexes:
     """Return the places of the scores that reach a bound, ascending: int32 [k]."""
     places, n_places = np.empty(64, np.int32), 0
     for begin in range(0, len(scores), _BLOCK):
@@ -153,9 +153,9 @@ def _best(scores: FloatArray, limit: int, ordered: int) -> tuple[ItemIndexes, Fl
         return np.empty(0, np.int32), np.empty(0, np.float32)
     columns = _COLUMNS * size
     if columns < len(scores):
-        places = _reaching(scores, reached_by(_highest_of_columns(scores, columns), size))
+        places = reaching(scores, reached_by(_highest_of_columns(scores, columns), size))
     elif size < len(scores):
-        places = _reaching(scores, reached_by(scores, size))
+        places = reaching(scores, reached_by(scores, size))
     else:
         places = np.arange(size).astype(np.int32)
     top = scores[places]

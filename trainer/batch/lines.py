@@ -16,7 +16,7 @@ __all__ = ["Answers", "Line", "filter_values", "read_lines", "text_member"]
 _SHOWN: Final = 60
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen, which takes several times as long to make
 class Line:
     """One line of a file.
 

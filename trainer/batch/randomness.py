@@ -10,6 +10,7 @@ import numpy as np
 __all__ = ["LineRandom"]
 
 _KEY_BYTES: Final = 16
+_FRACTION_BYTES: Final = 8
 
 
 class LineRandom:
@@ -32,6 +33,13 @@ class LineRandom:
 
     def begin(self, text: str) -> None:
         """Begin anew for what a line is about, e.g. its user."""
-        key = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=_KEY_BYTES, key=self._salt).digest()
-        self._begin["state"]["key"] = np.frombuffer(key, np.uint64)
+        self._begin["state"]["key"] = np.frombuffer(self._digest(text)[:_KEY_BYTES], np.uint64)
         self._bits.state = self._begin
+
+    def fraction(self, text: str) -> float:
+        """Draw a number from 0 to 1, 1 excluded, for what a line is about, at less cost than `begin` has."""
+        return int.from_bytes(self._digest(text)[_KEY_BYTES:]) / 2.0 ** (8 * _FRACTION_BYTES)
+
+    def _digest(self, text: str) -> bytes:
+        size = _KEY_BYTES + _FRACTION_BYTES
+        return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=size, key=self._salt).digest()

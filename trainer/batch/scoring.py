@@ -20,6 +20,7 @@ from common.filters import MAX_LENGTH, Dataset, Filter, Target, parse_filter
 from common.filters.expression import Scalar
 from common.settings import StoreSettings
 from common.storage.objects import open_store
+from inference.blocks import UserBlocks
 from inference.candidates import ItemList
 from inference.encoded_items import EncodedNewItems, encoded_new_items
 from inference.filter_table import FilterTable, Passing
@@ -144,26 +145,15 @@ def answer(question: Question) -> PartResult:
         _opened[:] = []  # first, as both need not fit into memory
         _opened.append(LineScorer.open(question.setup))
     scorer, gathered = _opened[0], Answers()
-    outputs = [
-        (line, _output(scorer, line, question.recent)) for line in read_lines(question.data, first=question.first)
-    ]
-    scorer.enrich([output for _, output in outputs if isinstance(output, dict)])
-    for line, output in outputs:
+    lines = list(read_lines(question.data, first=question.first))
+    outputs = scorer.outputs(lines, question.recent)
+    scorer.enrich([output for output in outputs if isinstance(output, dict)])
+    for line, output in zip(lines, outputs, strict=True):
         if isinstance(output, dict):
             gathered.add(line, output)
         else:
             gathered.fail(line, output)
     return PartResult(gathered.content(), gathered.answered, gathered.failed)
-
-
-def _output(scorer: LineScorer, line: Line, recent: Mapping[str, Sent]) -> dict[str, Any] | str:
-    """Return the output of a line, or why there is none."""
-    if line.members is None:
-        return line.problem
-    try:
-        return scorer.output(line, recent)
-    except InvalidInput as error:
-        return error.message
 
 
 class LineScorer:
@@ -195,6 +185,7 @@ class LineScorer:
         self._users = users
         self._filter = setup.filter()
         self._table = _bound(model, pipeline, items, is_filtered=self._filter is not None)
+        self._blocks = UserBlocks.of(pipeline, limit=setup.num_results)
         self._enrich = None if setup.enricher is None else setup.enricher.open(items)
 
     @classmethod
@@ -213,21 +204,45 @@ class LineScorer:
         features = {kind: files.open(store, cache) for kind, files in setup.features.items()}
         return cls(setup, model, pipeline, random, items=features.get("ITEMS"), users=features.get("USERS"))
 
-    def output(self, line: Line, recent: Mapping[str, Sent]) -> dict[str, Any]:
-        """Answer a line.
+    def outputs(self, lines: Sequence[Line], recent: Mapping[str, Sent]) -> list[dict[str, Any] | str]:
+        """Answer lines, those together that can be.
 
         Args:
-            line: An object.
+            lines: Of one part.
             recent: By user the events since the training.
 
         Returns:
-            The members of the line's `output`.
-
-        Raises:
-            InvalidInput: The line is not as it must be.
+            The members of the `output` of each line, or why it has none.
         """
-        assert line.members is not None, "lines that are no objects are not asked"
-        members, pipeline, model = line.members, self._pipeline, self._model
+        outputs: list[dict[str, Any] | str] = []
+        held: list[tuple[int, RecommendationRequest]] = []
+        for place, line in enumerate(lines):
+            outputs.append(line.problem)
+            if line.members is None:
+                continue
+            try:
+                request = self._request(line.members, recent)
+                # What a filter lets pass may be large, and is not gathered for a whole part.
+                if self._blocks is not None and self._blocks.takes(request):
+                    held.append((place, request))
+                else:
+                    outputs[place] = self._written(self._run(request))
+            except InvalidInput as error:
+                outputs[place] = error.message
+        if self._blocks is not None and held:
+            joint = self._blocks.answer([request for _, request in held], draws=self._random)
+            for (place, request), scored in zip(held, joint, strict=True):
+                outputs[place] = self._written(scored or self._run(request))
+        return outputs
+
+    def _run(self, request: RecommendationRequest) -> ScoredItems:
+        if self._pipeline.explorer is not None:
+            self._random.begin(request.user_id)
+        return self._pipeline.run(request)
+
+    def _request(self, members: Mapping[str, Any], recent: Mapping[str, Sent]) -> RecommendationRequest:
+        """Return what a line asks; raises InvalidInput where it is not as it must be."""
+        pipeline, model = self._pipeline, self._model
         if members.get("context"):
             raise invalid("context", got=members["context"], want="none: batch jobs answer for no situation")
         request = RecommendationRequest(self.setup.num_results)
@@ -244,9 +259,7 @@ class LineScorer:
             request.limit, request.candidates = len(listed.listed) + len(listed.unknown_ids), listed
         if (passing := self._passing(members, request)) is not None:
             request.candidates = _candidates(passing, request)
-        if pipeline.explorer is not None:
-            self._random.begin(request.user_id)
-        return self._written(pipeline.run(request))
+        return request
 
     def enrich(self, outputs: Sequence[dict[str, Any]]) -> None:
         """Add what the job wants beside the recommendations to the outputs of a part, all together."""

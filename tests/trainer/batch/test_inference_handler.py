@@ -238,8 +238,8 @@ def test_exploration_draws_by_artifact_and_user_alone(place):
     scorer = LineScorer(Setup(place.settings, "artifacts/drawn", place.root, 20), model, pipeline, random)
     lines = list(read_lines(b"".join(b'{"userId":"user-%d"}\n' % number for number in range(400)), first=1))
 
-    forth = [scorer.output(line, {}) for line in lines]
-    back = [scorer.output(line, {}) for line in reversed(lines)][::-1]
+    forth = scorer.outputs(lines, {})
+    back = [scorer.outputs([line], {})[0] for line in reversed(lines)][::-1]
 
     assert forth == back
     explored = [output for output in forth if None in output["scores"]]
