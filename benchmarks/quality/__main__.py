@@ -10,6 +10,7 @@ _PROTOCOLS = {
     "personalize": "benchmarks.quality.personalize_split",
     "sessions": "benchmarks.quality.sessions",
     "item-to-item": "benchmarks.quality.item_to_item",
+    "ablation": "benchmarks.quality.ablation",
     "strong-generalisation": "benchmarks.quality.strong_generalisation",
 }
 

@@ -216,7 +216,10 @@ FAULTS = {
     "benchmarks.faults.kills": (None, ("--kills", "8")),
     "benchmarks.faults.outage": (None, ("--workers", "1", "--clients", "1", "--seconds", "2")),
 }
+#: A network that is compiled in a moment.
+SMALL_NETWORK = ("embedding_size=8", "layers=1", "max_length=4", "validation_targets=10")
 QUALITY = {
+    "benchmarks.quality.ablation": (sequences, (*EPOCH, *SMALL_NETWORK)),
     "benchmarks.quality.auto_ml": (
         lambda folder: table(folder, users=100),
         ("--recipes", "aws-popularity-count", "tailorbird-ials"),
