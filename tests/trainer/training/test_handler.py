@@ -543,8 +543,8 @@ class StoppedBetweenPublications(NullJobContext):
 @pytest.mark.parametrize("activity", ["taking a snapshot", "loading data", "evaluating", "publishing"])
 def test_a_training_is_stopped_whatever_it_does_and_leaves_nothing(filled, activity):
     is_late = activity == "publishing"
+    context = StoppedBetweenPublications(filled.store) if is_late else StoppedContext(activity)
     with pytest.raises(JobCancelled) as stopped:
-        context = StoppedBetweenPublications(filled.store) if is_late else StoppedContext(activity)
         train(filled, context=context, run=run_training)
 
     assert stopped.value.reason is CancelReason.STOP
