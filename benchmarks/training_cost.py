@@ -50,7 +50,7 @@ _LISTED: Final = 25
 #: Of the network alone, by the steps that the fit holds out; one step each, so the hit rate is a recall.
 _SHOWN: Final = ("epoch", "validation_ndcg_at_10", "network_validation_hit_rate_at_10", "training_loss")
 #: Share of an epoch between two lines on the loss.
-_TOLD: Final = 0.05
+_LOGGED: Final = 0.05
 _GENERATING: Final = "generating the data"
 _EPOCH: Final = re.compile(r"^epoch \d+ of at most \d+$")
 
@@ -77,7 +77,7 @@ class StageTimes:
     _name: str | None = None
     _began: float = 0.0
     _began_cpu: float = 0.0
-    _told: float = 0.0
+    _logged: float = 0.0
 
     def __call__(self, *, fraction: float, stage: str, metrics: Mapping[str, float]) -> None:
         """Take a report; implements `recipes.ports.FitProgress`."""
@@ -85,8 +85,8 @@ class StageTimes:
         if "validation_ndcg_at_10" in metrics:
             self.metrics.append({name: round(value, 4) for name, value in metrics.items() if name in _SHOWN})
             sys.stderr.write(f"{fraction:.1%} done: {self.metrics[-1]}\n")
-        if "step" in metrics and fraction >= self._told:
-            self._told = fraction + _TOLD
+        if "step" in metrics and fraction >= self._logged:
+            self._logged = fraction + _LOGGED
             text = "{fraction:.1%}: step {step} of {steps}, loss {training_loss:.4f}, {cpu:.0f} CPU s in all\n"
             sys.stderr.write(text.format(fraction=fraction, cpu=time.process_time(), **metrics))
 
