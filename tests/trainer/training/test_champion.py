@@ -9,7 +9,7 @@ from protos.tailorbird.storage.v1 import evaluation_pb2
 from tests.trainer import place as places
 from tests.trainer.place import walks
 from tests.trainer.training.programs.test_actions import ACTIONS, EVENTS, START
-from tests.trainer.training.test_handler import train
+from tests.trainer.training.running import train
 from tests.trainer.training.test_offline_evaluation import SMALL_SEGMENTS, after, named
 
 LISTED = "recall_at_1_percent"

@@ -1,76 +1,26 @@
-"""Trainings: what they publish and what they refuse; in real child processes: how they end."""
+"""Trainings: what they publish and what they refuse."""
 
 from __future__ import annotations
 
-import signal
-import threading
-from contextlib import contextmanager
-
 import numpy as np
-import psutil
 import pytest
-from google.protobuf import json_format
 
-from common.artifacts import MANIFEST, open_artifact
-from common.errors import InvalidInput, OperationUnavailable, ResourceNotFound, Unavailable
-from common.testing import wait_until
+from common.artifacts import open_artifact
+from common.errors import InvalidInput, OperationUnavailable
 from common.vocabulary import Vocabulary
 from inference.model import ModelLoader
-from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
-from protos.tailorbird.internal.v1 import jobs_pb2
 from recipes.catalog import get_recipe
 from recipes.models.user_segments.score import load_attribute_segments, load_segments
 from recipes.spec import RecipeKind
-from tests.processes import descendants
-from tests.trainer.place import HEADERS, Place, train_here, walks
-from trainer.training.process import TrainingRun, run_training
-from trainer.worker import NO_DETAILS, CancelReason, JobCancelled, NullJobContext
+from tests.trainer.place import HEADERS, train_here, walks
+from tests.trainer.training.running import KEYS, QUICK, QUICK_V1, opened, train
+from trainer.training.process import run_training
 
 QUICK_HRNN = (
     '{"algorithmHyperParameters": {"hidden_dimension": "32", "epochs": "1"}, '
     '"featureTransformationParameters": {"cold_start_max_duration": "3", "cold_start_relative_from": "currentTime"}}'
 )
-QUICK_V1 = '{"algorithmHyperParameters": {"hidden_dimension": "32", "epochs": "1"}}'
-QUICK = '{"algorithmHyperParameters": {"embedding_size": "16", "layers": "1", "epochs": "2", "max_length": "20"}}'
-ENDLESS = '{"algorithmHyperParameters": {"embedding_size": "16", "epochs": "10000", "patience": "10000"}}'
-KEYS = {
-    "coverage", "mean_reciprocal_rank_at_25", "precision_at_5", "precision_at_10", "precision_at_25",
-    *(f"normalized_discounted_cumulative_gain_at_{cut}" for cut in (5, 10, 25)),
-}  # fmt: skip
-
 WEIGHED_KEYS = {f"normalized_discounted_cumulative_gain_with_event_weights_at_{cut}" for cut in (5, 10, 25)}
-
-
-def train(
-    place: Place,
-    recipe: str = "aws-popularity-count",
-    *,
-    context=None,
-    location: str = "artifacts/films-1",
-    solution_config: str = "{}",
-    run: TrainingRun = train_here,
-    **more,
-):
-    """Train on the tables of a place, in this process unless `run` says otherwise."""
-    payload = jobs_pb2.SolutionVersionTrainingPayload(
-        solution_version_arn="arn:aws:personalize:eu-west-1:123456789012:solution/films/1",
-        artifact_location=location,
-        recipe=recipe,
-        solution_config=json_format.Parse(solution_config, SolutionConfig()),
-        **{"tables": place.tables("INTERACTIONS", "ITEMS", "USERS"), "training_mode": "FULL", **more},
-    )
-    return place.training_handler(run).run(payload, context or NullJobContext())
-
-
-def opened(place: Place):
-    return open_artifact(place.store, "artifacts/films-1", cache=place.root / "cache")
-
-
-@pytest.fixture
-def filled(place):
-    place.write("a.csv", *walks())
-    place.bring("s3://films/a.csv")
-    return place
 
 
 @pytest.mark.parametrize(
@@ -284,15 +234,6 @@ def test_an_attempt_after_a_publication_answers_with_it(filled):
     assert {path: path.stat().st_mtime_ns for path in opened(filled).folder.iterdir()} == before
 
 
-def test_too_little_data_is_reported_by_the_process(place):
-    place.write("a.csv", *walks(users=20))
-    place.bring("s3://films/a.csv")
-    with pytest.raises(InvalidInput, match=r"^Create failed\. Dataset has fewer than 1000 interactions\. It has 400"):
-        train(place, run=run_training)
-    with pytest.raises(ResourceNotFound):
-        opened(place)
-
-
 def test_an_event_type_that_nobody_sent_is_too_little(filled):
     with pytest.raises(InvalidInput, match="fewer than 1000 interactions after filtering by event type: click"):
         train(filled, event_type="click")
@@ -342,68 +283,6 @@ def test_parameters_of_the_feature_transformation_reach_the_recipe(filled):
         )  # fmt: skip
 
 
-def test_the_same_snapshot_gives_the_same_bytes_in_every_process(place):
-    # All interactions of a user in one second: nothing but the hash of the ids can order them.
-    place.write("a.csv", *(f"{line.split(',')[0]},{line.split(',')[1]},5,watch,1" for line in walks()))
-    place.bring("s3://films/a.csv")
-    digests = []
-    for location in ("artifacts/films-1", "artifacts/films-2"):
-        train(place, location=location, run=run_training)
-        manifest = open_artifact(place.store, location, cache=place.root).manifest
-        digests.append({file.path: file.sha256 for file in manifest.files})
-    assert digests[0] == digests[1]
-
-
-def test_an_update_takes_up_new_items_and_histories_and_learns_nothing(filled):
-    train(filled, "aws-user-personalization", solution_config=QUICK_V1)
-    # A type of event that sorts before the known one, an item that sorts before all others, and a new user.
-    filled.write("b.csv", *(f"u{user:03},a-new,{1_800_000_000 + user},buy,1" for user in range(61) for _ in range(40)))
-    filled.bring("s3://films/b.csv", replace=False)
-
-    result = train(
-        filled, "aws-user-personalization", location="artifacts/films-2", training_mode="UPDATE",
-        base_artifact_location="artifacts/films-1",
-    )  # fmt: skip
-
-    base = opened(filled)
-    artifact = open_artifact(filled.store, "artifacts/films-2", cache=filled.root / "cache")
-    manifest = artifact.manifest
-    assert dict(result.metrics) == dict(base.manifest.metrics)
-    assert manifest.recipe_config_json == base.manifest.recipe_config_json
-    assert {item.name for item in manifest.baselines} == {"popularity", "sequence-rules"}
-    assert set(manifest.stage_seconds) == {"load", "update", "index", "pack"}
-    assert (manifest.n_items, manifest.n_users, list(manifest.event_types)) == (41, 61, ["watch"])
-    old, new = (np.load(opened_artifact.folder / "item_vectors.npy") for opened_artifact in (base, artifact))
-    assert new[1:].tobytes() == old.tobytes()
-    assert not new[0, :-1].any()  # no column describes it
-    model = ModelLoader(filled.store, cache=filled.root / "cache", index="exact").load("artifacts/films-2")
-    user = model.users.index("u003")
-    assert model.items.ids(model.histories.of(user).items)[-1] == "a-new"
-    assert model.histories.of(user).event_types.tolist()[-2:] == [1, 0]
-    np.testing.assert_allclose(
-        model.user_vectors[user], model.scorer.embed_history(model.histories.of(user)), rtol=1e-4, atol=1e-5
-    )
-
-
-def test_an_update_predicts_new_items_by_their_columns(filled):
-    genres = [f"i{place:03},,{'war' if place % 2 else 'love'},," for place in range(40)]
-    filled.write("items.csv", *genres, header=HEADERS["ITEMS"])
-    filled.bring("s3://films/items.csv", kind="ITEMS")
-    train(filled, "aws-user-personalization", solution_config=QUICK_V1)
-    filled.write("more.csv", "j-new,,war,,", header=HEADERS["ITEMS"])
-    filled.bring("s3://films/more.csv", kind="ITEMS", replace=False)
-
-    train(
-        filled, "aws-user-personalization", location="artifacts/films-2", training_mode="UPDATE",
-        base_artifact_location="artifacts/films-1",
-    )  # fmt: skip
-
-    artifact = open_artifact(filled.store, "artifacts/films-2", cache=filled.root / "cache")
-    vectors = np.load(artifact.folder / "item_vectors.npy")
-    assert vectors[:-1].tobytes() == np.load(opened(filled).folder / "item_vectors.npy").tobytes()
-    assert vectors[-1, :-1].any()
-
-
 FAVOUR_YEAR = (
     '"optimizationObjective": {"itemAttribute": "YEAR", "objectiveSensitivity": "OBJECTIVE_SENSITIVITY_MEDIUM"}'
 )
@@ -449,117 +328,3 @@ def test_recipes_without_personal_scores_take_no_objective(filled):
 def test_an_objective_needs_items(filled):
     with pytest.raises(InvalidInput, match="itemAttribute`: got 'YEAR', want imported items"):
         train(filled, solution_config=f"{{{FAVOUR_YEAR}}}")
-
-
-def test_a_model_that_cannot_be_updated_is_refused(filled):
-    train(filled)
-    with pytest.raises(InvalidInput, match="`trainingMode`: got 'UPDATE', want FULL: aws-popularity-count knows no"):
-        train(filled, location="artifacts/films-2", base_artifact_location="artifacts/films-1")
-    with pytest.raises(InvalidInput, match=r"artifacts/nothing, where nothing is published"):
-        train(filled, location="artifacts/films-2", base_artifact_location="artifacts/nothing")
-    with pytest.raises(
-        InvalidInput, match="want FULL: the version to update is one of aws-popularity-count, not of aws-hrnn"
-    ):
-        train(filled, "aws-hrnn", location="artifacts/films-2", base_artifact_location="artifacts/films-1")
-
-
-def children() -> list[psutil.Process]:
-    return descendants("trainer.training.subprocess_main")
-
-
-class KillingContext(NullJobContext):
-    """Kills the training process in the epoch after one that has ended in it.
-
-    Attributes:
-        epochs: The epochs that were reported, in their order.
-    """
-
-    def __init__(self):
-        self.epochs = []
-
-    def report(self, *, fraction, activity, details=NO_DETAILS):
-        if "epoch" not in details or details["epoch"] in self.epochs:
-            return
-        self.epochs.append(details["epoch"])
-        if len(self.epochs) == 2:
-            (child,) = children()
-            child.send_signal(signal.SIGKILL)
-
-
-def test_a_process_that_is_killed_becomes_a_reason_to_act_on_and_the_next_attempt_goes_on_from_its_last_epoch(filled):
-    first, second = KillingContext(), KillingContext()
-    for context in (first, second):
-        with pytest.raises(Unavailable, match="most likely because memory ran out; give the trainer more memory"):
-            train(
-                filled, "aws-user-personalization-v2", solution_config=ENDLESS, context=context, run=run_training
-            )  # fmt: skip
-
-    assert first.epochs[0] == 1
-    # Epochs of so few data end faster than they are killed; at most the one that ran is lost.
-    assert second.epochs[0] >= first.epochs[1] >= 2
-    assert list((filled.root / "work").iterdir()) == []
-
-
-class StoppedContext(NullJobContext):
-    """The context of a job that its owner stops as soon as it is at some activity."""
-
-    def __init__(self, activity):
-        self._activity = activity
-        self._callbacks = []
-        self._is_stopped = False
-
-    def report(self, *, fraction, activity, details=NO_DETAILS):
-        if activity == self._activity:
-            self._is_stopped = True
-            for callback in self._callbacks:
-                callback()
-
-    def check(self):
-        if self._is_stopped:
-            raise JobCancelled(CancelReason.STOP)
-
-    confirm = check
-
-    @contextmanager
-    def on_cancel(self, callback):
-        self._callbacks.append(callback)
-        if self._is_stopped:
-            callback()
-        yield
-
-
-class StoppedBetweenPublications(NullJobContext):
-    """The context of a job that is stopped when the model is published as it was measured, and not yet as it serves."""
-
-    def __init__(self, store):
-        self._store = store
-
-    def check(self):
-        paths = [stored.path for stored in self._store.list("artifacts")]
-        if any("/measured-" in path and path.endswith(MANIFEST) for path in paths):
-            raise JobCancelled(CancelReason.STOP)
-
-
-@pytest.mark.parametrize("activity", ["taking a snapshot", "loading data", "evaluating", "publishing"])
-def test_a_training_is_stopped_whatever_it_does_and_leaves_nothing(filled, activity):
-    is_late = activity == "publishing"
-    context = StoppedBetweenPublications(filled.store) if is_late else StoppedContext(activity)
-    with pytest.raises(JobCancelled) as stopped:
-        train(filled, context=context, run=run_training)
-
-    assert stopped.value.reason is CancelReason.STOP
-    assert children() == []
-    assert list((filled.root / "work").iterdir()) == []
-    assert list(filled.store.list("artifacts")) == []
-
-
-def test_a_process_that_crashes_is_reported_by_its_signal(filled):
-    def crash():
-        (child,) = wait_until(children)
-        child.send_signal(signal.SIGABRT)
-
-    breaker = threading.Thread(target=crash)
-    breaker.start()
-    with pytest.raises(Unavailable, match=r"crashed \(SIGABRT\)"):
-        train(filled, "aws-user-personalization-v2", solution_config=ENDLESS, run=run_training)
-    breaker.join()

@@ -13,7 +13,7 @@ from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1 import evaluation_pb2
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from tests.trainer.place import walks
-from tests.trainer.training.test_handler import KEYS, train
+from tests.trainer.training.running import KEYS, train
 from trainer.worker import NO_DETAILS, NullJobContext
 
 PRIMARY_METRIC = "standard_normalized_discounted_cumulative_gain_at_25"

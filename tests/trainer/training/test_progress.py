@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.trainer.place import walks
-from tests.trainer.training.test_handler import QUICK, train
+from tests.trainer.training.running import QUICK, train
 from trainer.training.process import run_training
 from trainer.training.progress import STAGES, StageProgress
 from trainer.worker import NO_DETAILS, NullJobContext

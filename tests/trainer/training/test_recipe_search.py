@@ -13,7 +13,7 @@ from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1 import evaluation_pb2
 from recipes.auto_ml import AUTO_ML_METRICS, DEFAULT_AUTO_ML_METRIC
 from tests.trainer.place import Place, walks
-from tests.trainer.training.test_handler import train
+from tests.trainer.training.running import train
 from tests.trainer.training.test_progress import RecordingJobContext
 
 POPULARITY, IALS = "aws-popularity-count", "tailorbird-ials"

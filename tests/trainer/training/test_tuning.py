@@ -13,7 +13,7 @@ from common.compute.local import LocalCompute
 from protos.tailorbird.internal.v1 import jobs_pb2
 from recipes.ports import ignore_progress
 from tests.trainer.place import walks
-from tests.trainer.training.test_handler import train
+from tests.trainer.training.running import train
 from trainer.training.program import Training
 from trainer.training.programs.item_recommendation import ItemRecommendationSteps
 from trainer.training.snapshot import take_snapshot
