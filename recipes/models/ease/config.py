@@ -8,13 +8,14 @@ from recipes.config import RecipeConfig, hyperparameter
 from recipes.data.size import DataSize
 from recipes.hyper_parameters import EASE
 
-__all__ = ["EASEConfig"]
+__all__ = ["CANDIDATES", "MAX_DENSE_ITEMS", "ROW_LIMIT", "EASEConfig"]
 
-#: As `recipes.models.ease.fit` has them: catalogues up to this size are solved exactly, of larger ones so many entries
-#: of a row are kept, and so many candidates for each hidden dimension.
-_MAX_DENSE_ITEMS: Final = 6000
-_ROW_LIMIT: Final = 1000
-_CANDIDATES: Final = 2
+#: Catalogues up to this size are solved exactly.
+MAX_DENSE_ITEMS: Final = 6000
+#: Entries kept of each row of a Gram matrix that is too large to be solved at once.
+ROW_LIMIT: Final = 1000
+#: Candidates for each hidden dimension.
+CANDIDATES: Final = 2
 
 _MIB: Final = 1024**2
 #: Measured at the peak: blocks of the Gram matrix while they are summed; its entries; cells of a matrix of all items
@@ -38,7 +39,7 @@ class EASEConfig(RecipeConfig):
         bytes = 24 pairs + 36 items^2 up to 6,000 items, at least 150 MiB; beyond 150 MiB + 24 pairs + 48 items
         `item_id_hidden_dim`, with 1,000 pairs of an item at most. Pairs are those that the same users have used.
         """
-        if size.items <= _MAX_DENSE_ITEMS:
+        if size.items <= MAX_DENSE_ITEMS:
             return _PER_PAIR * size.pairs() + max(_BLOCKS, _PER_CELL * size.items**2)
-        candidates = _CANDIDATES * self.item_id_hidden_dim * size.items
-        return _BLOCKS + _PER_PAIR * size.pairs(row_limit=_ROW_LIMIT) + _PER_CANDIDATE * candidates
+        candidates = CANDIDATES * self.item_id_hidden_dim * size.items
+        return _BLOCKS + _PER_PAIR * size.pairs(row_limit=ROW_LIMIT) + _PER_CANDIDATE * candidates

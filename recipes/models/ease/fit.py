@@ -27,7 +27,7 @@ from recipes.models.cooccurrence.gram_matrix import (
     neighbours,
 )
 from recipes.models.ease.cold_items import ContentWeights, with_content
-from recipes.models.ease.config import EASEConfig
+from recipes.models.ease.config import CANDIDATES, MAX_DENSE_ITEMS, ROW_LIMIT, EASEConfig
 from recipes.models.ease.ease import ease_weights, sparse_ease_weights
 from recipes.models.ease.score import EASEScorer
 from recipes.models.lsa.decomposition import learn_vectors
@@ -43,10 +43,6 @@ _PENALTY_POWER = 0.5
 #: Share of the weight of a pair that depends on how near the two were used, and places beyond which nothing is near.
 _NEARNESS = 0.6
 _WIDTH = 20
-#: Entries kept of each row of a Gram matrix that is too large to be solved at once.
-_ROW_LIMIT = 1000
-#: Candidates for each hidden dimension.
-_CANDIDATES = 2
 
 
 class EASEFitter:
@@ -65,7 +61,7 @@ class EASEFitter:
         *,
         seed: int,
         progress: FitProgress = ignore_progress,
-        max_dense_items: int = 6000,
+        max_dense_items: int = MAX_DENSE_ITEMS,
     ) -> None:
         self.report: Mapping[str, float] = {}
         self._config = config
@@ -83,7 +79,7 @@ class EASEFitter:
         timed = len(times) > 0 and bool(times.min() < times.max())
         gram = build_gram_matrix(
             histories, n_items=data.n_items, user_weights=_user_weights(histories),
-            nearness=_NEARNESS if timed else 0.0, width=_WIDTH, row_limit=None if dense else _ROW_LIMIT,
+            nearness=_NEARNESS if timed else 0.0, width=_WIDTH, row_limit=None if dense else ROW_LIMIT,
         )  # fmt: skip
         popularity = users_per_item(data)
         weights = self._solve(gram, dense=dense)
@@ -127,7 +123,7 @@ class EASEFitter:
         if dense:
             return ease_weights(gram, penalties)
         return sparse_ease_weights(
-            gram, penalties, candidates=_CANDIDATES * self._config.item_id_hidden_dim, progress=self._solved
+            gram, penalties, candidates=CANDIDATES * self._config.item_id_hidden_dim, progress=self._solved
         )
 
     def _solved(self, share: float) -> None:
