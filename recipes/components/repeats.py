@@ -50,9 +50,9 @@ class SeenItems:
 
     def have(self, items: ItemIndexes) -> NDArray[np.bool_]:
         """Say for each user whether an item, int32 [m], is among them: bool [m]."""
-        places = np.arange(len(items)) * self.n_items + items
-        at = np.searchsorted(self.places, places)
-        has: NDArray[np.bool_] = np.append(self.places, -1)[at] == places
+        cells = np.arange(len(items)) * self.n_items + items
+        at = np.searchsorted(self.places, cells)
+        has: NDArray[np.bool_] = np.append(self.places, -1)[at] == cells
         return has
 
 
