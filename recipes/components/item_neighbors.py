@@ -18,7 +18,7 @@ from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
 from recipes.data.sparse import SparseRows
 from recipes.ports import ScoreDelta
 
-__all__ = ["ItemNeighborsScorer", "load", "popularity_vectors"]
+__all__ = ["ItemNeighborsScorer", "different", "load", "popularity_vectors"]
 
 #: Score of the most popular item without a neighbour in the history. Small, so that adding and taking away leaves the
 #: digits of the weights.
@@ -56,7 +56,7 @@ class ItemNeighborsScorer:
 
     def score_deltas(self, history: History) -> ScoreDelta:
         """Score the neighbours of the history's different items by the sum of their weights."""
-        used = np.unique(history.in_catalogue(len(self.item_vectors)).items)
+        used = different(history.in_catalogue(len(self.item_vectors)).items)
         return self._changed(used, [self._row(item) for item in used.tolist()])
 
     def save(self, folder: Path) -> None:
@@ -99,6 +99,11 @@ class ItemNeighborsScorer:
             return touched.astype(np.int32), totals[touched].astype(np.float32)
         different, inverse = np.unique(items, return_inverse=True)
         return different, np.bincount(inverse, weights=weights, minlength=len(different)).astype(np.float32)
+
+
+def different(items: ItemIndexes) -> ItemIndexes:
+    """Return the different ones of some items, int32 [n], ascending; requests have one."""
+    return items if len(items) < 2 else np.unique(items)
 
 
 def popularity_vectors(users: NDArray[np.integer]) -> FloatArray:

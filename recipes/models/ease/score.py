@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from recipes.components import item_neighbors
-from recipes.components.item_neighbors import ItemNeighborsScorer
+from recipes.components.item_neighbors import ItemNeighborsScorer, different
 from recipes.data.histories import FloatArray, History, ItemIndexes
 from recipes.data.sparse import SparseRows
 from recipes.models.ease.new_items import NewItemWeights, RelatedItemEncoder, load_weights, save_weights
@@ -70,11 +70,13 @@ class EASEScorer(ItemNeighborsScorer):
 
     def embed_for_new_items(self, history: History) -> FloatArray:
         """Return what a history looks for among new items: float32 [c]."""
-        query = np.zeros(self._new_vectors.shape[1], np.float32)
         if self._weights is None:
-            return query
+            return np.empty(0, np.float32)
         items, new = self._used(history)
-        query += self._weights.speaks[items].sum(axis=0)
+        if len(items) == 1 and not len(new):
+            row: FloatArray = self._weights.speaks[items[0]]
+            return row
+        query: FloatArray = self._weights.speaks[items].sum(axis=0)
         query += self._weights.likeness * self._new_vectors[new].sum(axis=0)
         return query
 
@@ -96,7 +98,7 @@ class EASEScorer(ItemNeighborsScorer):
     def _used(self, history: History) -> tuple[ItemIndexes, ItemIndexes]:
         """Return the different items of a history: those of the model, and the places of new ones, which are known."""
         n_items = len(self.item_vectors)
-        used = np.unique(history.in_catalogue(n_items + len(self._new_vectors)).items)
+        used = different(history.in_catalogue(n_items + len(self._new_vectors)).items)
         split = int(used.searchsorted(n_items))
         return used[:split], used[split:] - n_items
 
