@@ -17,7 +17,8 @@ from typing import Generic, TypeVar
 
 from google.protobuf import json_format
 
-from common.errors import CorruptArtifact, ResourceAlreadyExists, ResourceNotFound, invalid
+from common.errors import CorruptArtifact, ResourceAlreadyExists, ResourceNotFound, TailorbirdError, invalid
+from common.logs import get_logger
 from common.private_files import private_file, private_folder
 from common.storage import Store
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactFile, ArtifactManifest
@@ -30,6 +31,7 @@ __all__ = [
     "Manifest",
     "Published",
     "digest_of",
+    "discard",
     "kept_copies",
     "open_artifact",
     "open_published",
@@ -43,6 +45,7 @@ __all__ = [
 FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 _FILES = "files-"
+_log = get_logger(__name__)
 #: What publications say of themselves.
 Manifest = TypeVar("Manifest", bound=ArtifactManifest | FeatureManifest)
 
@@ -105,7 +108,7 @@ def publish(
         try:
             check()
         except Exception:
-            store.delete_folder(folder)
+            discard(store, folder)
             raise
         store.put(f"{folder}/{name}", path)
         complete.files.append(ArtifactFile(path=name, bytes=path.stat().st_size, sha256=digest_of(path)))
@@ -113,9 +116,20 @@ def publish(
     try:
         store.put(f"{location}/{MANIFEST}", text.encode(), if_absent=True)
     except ResourceAlreadyExists:
-        store.delete_folder(folder)
+        discard(store, folder)
         raise
     return complete
+
+
+def discard(store: Store, folder: str) -> None:
+    """Remove what was not published; what cannot be removed is logged, and left to maintenance.
+
+    Why it was not published counts, not that a trace of it stays.
+    """
+    try:
+        store.delete_folder(folder)
+    except (TailorbirdError, OSError) as error:
+        _log.warning("unpublished_files_left", folder=folder, cause=str(error))
 
 
 def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:

@@ -47,7 +47,8 @@ class HeldFolder:
     def remove(self) -> None:
         """Remove the folder, and let go of it; for one that nobody else holds."""
         shutil.rmtree(self.path, ignore_errors=True)
-        _lock_of(self.path).unlink(missing_ok=True)
+        if not self.path.exists():  # whoever comes next looks for what is left by its lock
+            _lock_of(self.path).unlink(missing_ok=True)
         os.close(self._descriptor)
 
 

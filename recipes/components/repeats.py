@@ -79,6 +79,8 @@ def learn_repeat_bias(
     Returns:
         The bias, from -LIMIT to LIMIT; 0 when there is nothing to learn from.
     """
+    if not len(targets):
+        return 0.0
     shares = np.concatenate([
         _shares(queries[part] @ item_vectors.T, seen.within(part))
         for part in batches(len(targets), n_items=len(item_vectors))

@@ -117,6 +117,8 @@ class ListIndex:
             )
         if not lists.size or int(lists.min()) < 0 or int(lists.max()) >= n_items:
             raise CorruptArtifact(f"`{_PREFIX}_items.npy`: got items out of range, want 0 to {n_items - 1}")
+        if probes < 1:
+            raise CorruptArtifact(f"`probes`: got {probes}, want 1 at least")
         transform = Transform.load(folder, _PREFIX, width=width)
         return cls(item_vectors, centres, lists, bounds, max_norm[0], transform, min(probes, len(lists)))
 

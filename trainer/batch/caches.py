@@ -12,8 +12,9 @@ from common.process.held_folder import HeldFolder
 
 __all__ = ["usable_cache"]
 
-#: Copies that no process has used for so long are of a job that is over, or has left this machine.
-_IDLE_SECONDS: Final = 3600.0
+#: Copies that no process has used for so long are of a job that is over, or has left this machine: its processes follow
+#: each other within seconds.
+_IDLE_SECONDS: Final = 300.0
 #: By the folder of the job: what this process holds until it ends, as it maps files in there.
 _held: dict[Path, HeldFolder] = {}
 
@@ -21,8 +22,8 @@ _held: dict[Path, HeldFolder] = {}
 def usable_cache(of_job: Path) -> Path:
     """Return a folder for copies: that of the job, or one of this machine where it is another than the trainer's.
 
-    The latter is shared by the processes of the machine that work for the job. Those of other jobs are removed an hour
-    after a process took them last, unless one holds them still.
+    The latter is shared by the processes of the machine that work for the job. Those of other jobs are removed five
+    minutes after a process took them last, unless one holds them still.
 
     Args:
         of_job: In the folder of the job, whose name no other job has.

@@ -18,8 +18,9 @@ from protos.tailorbird.storage.v1.feature_manifest_pb2 import FeatureManifest
 
 __all__ = ["FeatureFiles"]
 
-#: How long a process waits at most while another one of its machine reads the same.
-_READ_SECONDS: Final = 600.0
+#: How long a process waits at most while another one of its machine reads the same, which may be a large table; who
+#: ends lets go.
+_READ_SECONDS: Final = 6 * 3600.0
 #: Beside the files: what they say of themselves, and the link to them, which comes last.
 _MANIFEST, _FILES = "manifest", "complete"
 

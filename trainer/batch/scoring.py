@@ -185,7 +185,8 @@ class LineScorer:
         self._users = users
         self._filter = setup.filter()
         self._table = _bound(model, pipeline, items, is_filtered=self._filter is not None)
-        self._blocks = UserBlocks.of(pipeline, limit=setup.num_results)
+        # It takes no line with a filter, and holds 64 bytes of each item.
+        self._blocks = None if self._filter is not None else UserBlocks.of(pipeline, limit=setup.num_results)
         self._enrich = None if setup.enricher is None else setup.enricher.open(items)
 
     @classmethod
@@ -248,7 +249,7 @@ class LineScorer:
         request = RecommendationRequest(self.setup.num_results)
         if pipeline.needs_item:
             request.item_id = text_member(members, "itemId", meaning="the id of an item")
-            if model.item_index(request.item_id) is None:
+            if model.items.index(request.item_id) is None and model.new_items.described_index(request.item_id) is None:
                 raise invalid("itemId", got=request.item_id, want="an item that the solution version knows")
         if not pipeline.needs_item or members.get("userId") is not None:
             request.user_id = text_member(members, "userId", meaning="the id of a user")

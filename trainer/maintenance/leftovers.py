@@ -34,7 +34,8 @@ def unpublished(store: Store, location: str, *, before: datetime) -> Iterator[st
     """
     published = {MANIFEST}
     try:
-        published.add(read_manifest(store, location).files_folder)
+        manifest = read_manifest(store, location)
+        published |= {manifest.files_folder, manifest.measured_model}
     except ResourceNotFound:
         pass  # nothing was published
     except CorruptArtifact as error:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from common.artifacts import MANIFEST, publish_artifact, read_manifest
+from common.artifacts import MANIFEST, discard, publish_artifact, read_manifest
 from common.deletions import DeletionWatch
 from common.errors import ResourceAlreadyExists, ResourceNotFound, TailorbirdError, Unavailable
 from common.logs import get_logger
@@ -239,7 +239,7 @@ class TrainingJobHandler:
     def _remove_measured(self, manifest: manifest_pb2.ArtifactManifest, location: str) -> None:
         """Remove the model as it was measured, of this attempt, whose artifact was not published."""
         if manifest.measured_model:
-            self._store.delete_folder(f"{location}/{manifest.measured_model}")
+            discard(self._store, f"{location}/{manifest.measured_model}")
 
     def _published(
         self, payload: jobs_pb2.SolutionVersionTrainingPayload, watch: DeletionWatch, context: JobContext

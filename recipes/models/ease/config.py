@@ -37,9 +37,12 @@ class EASEConfig(RecipeConfig):
         """Return about how much memory a fit takes at its peak, beside the data, without what columns add.
 
         bytes = 24 pairs + 36 items^2 up to 6,000 items, at least 150 MiB; beyond 150 MiB + 24 pairs + 48 items
-        `item_id_hidden_dim`, with 1,000 pairs of an item at most. Pairs are those that the same users have used.
+        `item_id_hidden_dim` (24 pairs where that is less), with 1,000 pairs of an item at most. Pairs are those that
+        the same users have used.
         """
         if size.items <= MAX_DENSE_ITEMS:
             return _PER_PAIR * size.pairs() + max(_BLOCKS, _PER_CELL * size.items**2)
-        candidates = CANDIDATES * self.item_id_hidden_dim * size.items
-        return _BLOCKS + _PER_PAIR * size.pairs(row_limit=ROW_LIMIT) + _PER_CANDIDATE * candidates
+        pairs = size.pairs(row_limit=ROW_LIMIT)
+        # An item is a candidate of those that it has been used with, and of no more.
+        candidates = min(CANDIDATES * self.item_id_hidden_dim * size.items, pairs)
+        return _BLOCKS + _PER_PAIR * pairs + _PER_CANDIDATE * candidates

@@ -40,6 +40,10 @@ def test_users_without_history_say_nothing():
     assert learn_repeat_bias(vectors, queries, seen=seen, targets=np.zeros(5, np.int32)) == 0.0
 
 
+def test_without_users_nothing_is_learnt():
+    assert bias(0, users=0) == 0.0
+
+
 def test_an_item_used_twice_counts_once():
     histories = Histories.of_items(np.arange(0, 402, 2), np.zeros(400, np.int32))
     targets = np.where(np.arange(200) < 20, 0, 1).astype(np.int32)

@@ -312,6 +312,11 @@ def test_the_index_of_another_catalogue_is_corrupt(vectors, folder, kind, differ
         openers(folder, another)[kind]()
 
 
+def test_lists_of_which_none_is_looked_at_are_corrupt(vectors, folder):
+    with pytest.raises(CorruptArtifact, match="`probes`: got 0, want 1 at least"):
+        ListIndex.open(folder, vectors, probes=0)
+
+
 @pytest.mark.parametrize("kind", ["scan", "lists", "annoy"])
 def test_a_missing_index_is_corrupt(vectors, tmp_path, kind):
     with pytest.raises(CorruptArtifact, match="array `"):

@@ -108,6 +108,21 @@ def test_what_failed_trainings_left_goes_and_what_nobody_asked_about_stays(place
     assert paths(place, "artifacts") | paths(place, "datasets") == others - {f"{ARTIFACT}/files-0/model"}
 
 
+def test_the_model_as_it_was_measured_stays_with_its_artifact(place, maintain, clock):
+    (place.root / "files").mkdir(exist_ok=True)
+    (place.root / "files" / "model").write_bytes(b"weights")
+    manifest = ArtifactManifest(measured_model="measured-1")
+    publish_artifact(place.store, f"{ARTIFACT}/measured-1", files=place.root / "files", manifest=ArtifactManifest())
+    publish_artifact(place.store, ARTIFACT, files=place.root / "files", manifest=manifest)
+    place.store.put(f"{ARTIFACT}/measured-2/files-0/model", b"of an attempt that failed")
+    served = paths(place, ARTIFACT) - {f"{ARTIFACT}/measured-2/files-0/model"}
+    clock.advance(seconds=100 * DAY)
+
+    maintain(ARTIFACT)
+
+    assert paths(place, ARTIFACT) == served
+
+
 def test_a_damaged_manifest_keeps_everything(place, maintain, clock):
     place.store.put(f"{ARTIFACT}/manifest.json", b"{")
     place.store.put(f"{ARTIFACT}/files-0/model", b"served")

@@ -130,6 +130,15 @@ def test_a_training_is_stopped_whatever_it_does_and_leaves_nothing(filled, activ
     assert list(filled.store.list("artifacts")) == []
 
 
+def test_a_stop_counts_although_what_it_leaves_cannot_be_removed(filled, monkeypatch):
+    def fail(self, location):
+        raise Unavailable(f"{location}: the store is away")
+
+    monkeypatch.setattr(type(filled.store), "delete_folder", fail)
+    with pytest.raises(JobCancelled):
+        train(filled, context=StoppedBetweenPublications(filled.store))
+
+
 def test_a_process_that_crashes_is_reported_by_its_signal(filled):
     def crash():
         (child,) = wait_until(children)
