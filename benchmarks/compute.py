@@ -103,7 +103,8 @@ def _row(
 ) -> tuple[str, ...]:
     """Return the cells of a way: medians of its rounds."""
     item = {name: median(figures[way][name] for figures in rounds) for name in rounds[0][way]}
-    ratio = median(figures[way]["cpu seconds"] / figures[arguments.ways[0]]["cpu seconds"] for figures in rounds)
+    taken = [(figures[way]["cpu seconds"], figures[arguments.ways[0]]["cpu seconds"]) for figures in rounds]
+    ratios = [here / first for here, first in taken if first > 0.0]  # clocks of processes count hundredths
     return (
         way,
         f"{item['seconds']:.1f}",
@@ -111,7 +112,7 @@ def _row(
         f"{item['one empty part']:.2f}",
         f"{(item['empty parts'] - item['one empty part']) / max(1, arguments.empty_parts - 1) * 1e3:.2f}",
         f"{item['cpu seconds']:.1f}",
-        f"{ratio:.2f}",
+        f"{median(ratios):.2f}" if ratios else "",
     )
 
 

@@ -247,7 +247,7 @@ def test_nothing_is_left_of_the_users_of_a_deleted_group(system):
 
     journey.delete_group(journey.dataset_group_arn)
 
-    wait_until(lambda: not marked(system), seconds=90, every=0.5)
+    wait_until(lambda: not marked(system), seconds=180, every=0.5)
 
 
 def test_nothing_is_left_of_deleted_users_but_what_they_do_afterwards(system, capsys):
