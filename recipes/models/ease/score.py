@@ -65,7 +65,7 @@ class EASEScorer(ItemNeighborsScorer):
         changed = copy(self)
         changed._new_vectors = vectors  # noqa: SLF001 - one's own copy
         if neighbours is not None:
-            changed._new_neighbours = neighbours  # noqa: SLF001
+            changed._new_neighbours = neighbours  # noqa: SLF001 - one's own copy
         return changed
 
     def embed_for_new_items(self, history: History) -> FloatArray:
