@@ -17,8 +17,9 @@ from common.errors import invalid
 from recipes.components.repeats import SeenItems, learn_repeat_bias
 from recipes.components.sequence_scorer import SequenceScorer
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
+from recipes.evaluation.metrics import LIST_LENGTH, coverage
 from recipes.evaluation.rank_metrics import hit_rate, ndcg
-from recipes.evaluation.ranking import batches, target_ranks
+from recipes.evaluation.ranking import batches, by_vectors, target_ranks, top_items
 from recipes.ports import ItemScorer
 from recipes.retrieval.scoring import add_side_features, catalogue_scores, embed_users
 from recipes.training.batching import SideFeatures
@@ -32,6 +33,8 @@ __all__ = [
 _SHARE = 0.1
 #: Items that are read for each one that may be missing, where several steps are read in one pass.
 _READ_PER_STEP = 10
+#: Lists by which coverage is measured, and scores worked out for them at most.
+_COVERED_STEPS, _COVERED_SCORES = 1_000, 100_000_000
 
 
 class Decision(NamedTuple):
@@ -145,6 +148,27 @@ class Validation:
             targets=self.targets,
         )
         return ndcg(ranks, 10, weights=self.weights), hit_rate(ranks, 10, weights=self.weights)
+
+    def coverage(self, item_vectors: FloatArray, queries: FloatArray) -> float:
+        """Return the share of the catalogue that is in the lists of 25 for up to 1,000 of the steps, by vectors alone.
+
+        A network that has learnt little but popularity shows everybody the same few items, which accuracy does not
+        tell where popularity is hard to beat.
+
+        Args:
+            item_vectors: float32 [n_items, d].
+            queries: float32 [m, d], of `histories`.
+        """
+        n_items = len(item_vectors)
+        count = max(1, min(len(queries), _COVERED_STEPS, _COVERED_SCORES // n_items))
+        chosen = np.arange(count) * len(queries) // count
+        lists = top_items(
+            by_vectors(item_vectors, queries[chosen]),
+            n_items=n_items,
+            histories=self.histories.take(chosen),
+            limit=LIST_LENGTH,
+        )
+        return coverage(lists, n_items=n_items)
 
 
 @dataclass(frozen=True, slots=True)

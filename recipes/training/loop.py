@@ -157,11 +157,11 @@ class Trainer:
         scale = np.float32(len(batches) / batches.mass)
         key = jax.random.key(int(random.integers(2**31)))
         learning: Any = state if self._row_updates is None else self._row_updates.begin(state)
-        losses, rate = [], np.float32(self._learning_rate)
+        losses = []
         between = max(1, len(batches) * _SHOWN_EVERY // max(1, len(steps.weights)))
         for place, batch in enumerate(batches):
             if place and place % between == 0 and show is not None:
-                show(self._average(learning, rate), place / len(batches))
+                show(self._average(learning), place / len(batches))
             rate = np.float32(self._learning_rate * schedule.share(place, steps=len(batches)))
             step_key, drawn = jax.random.fold_in(key, place), self._sample(random)
             learning, loss = self._take_step(learning, batch, (scale, rate), step_key, drawn)
@@ -169,14 +169,14 @@ class Trainer:
             wait = partial(jax.block_until_ready, loss)
             progress.report_within((place + 1) / len(batches), wait=wait, steps=len(batches))
         if self._row_updates is not None:
-            learning = _finish_rows(learning.full, learning[1:], rate, row_updates=self._row_updates)
+            learning = _finish_rows(learning.full, learning[1:], row_updates=self._row_updates)
         return learning, float(np.mean(jax.device_get(losses)))
 
-    def _average(self, state: Any, learning_rate: np.float32) -> dict[str, FloatArray]:
+    def _average(self, state: Any) -> dict[str, FloatArray]:
         """Copy the average as it is between two steps; the state is not given up."""
         if self._row_updates is None:
             return to_numpy(state.average)
-        return to_numpy(_average_of_rows(state, learning_rate, row_updates=self._row_updates))
+        return to_numpy(_average_of_rows(state, row_updates=self._row_updates))
 
     def _take_step(
         self,
@@ -274,17 +274,15 @@ def _begin(parameters: Parameters, *, optimizer: Optimizer) -> OptimizerState:
 
 
 @partial(jax.jit, static_argnames="row_updates", donate_argnums=0)
-def _finish_rows(
-    full: OptimizerState, others: tuple[Array, Array, Array], learning_rate: Array, *, row_updates: RowUpdates
-) -> OptimizerState:
+def _finish_rows(full: OptimizerState, others: tuple[Array, Array], *, row_updates: RowUpdates) -> OptimizerState:
     """Bring all rows of an epoch up to date; what it gives up, the first part of a `RowState`, is what it returns."""
-    return row_updates.finish(RowState(full, *others), learning_rate)
+    return row_updates.finish(RowState(full, *others))
 
 
 @partial(jax.jit, static_argnames="row_updates")
-def _average_of_rows(state: RowState, learning_rate: Array, *, row_updates: RowUpdates) -> Parameters:
+def _average_of_rows(state: RowState, *, row_updates: RowUpdates) -> Parameters:
     """Return the average with all rows up to date; nothing is given up."""
-    return row_updates.finish(state, learning_rate).average
+    return row_updates.finish(state).average
 
 
 @partial(jax.jit, static_argnames=("network", "loss", "row_updates"), donate_argnums=0)
@@ -302,7 +300,7 @@ def _row_step(
     row_updates: RowUpdates,
 ) -> tuple[RowState, Array]:
     """Take one step on some rows of the item tables, int32 [K]; `batch` and `drawn` name items by their place in it."""
-    read = row_updates.read(state, rows, scales[1])
+    read = row_updates.read(state, rows)
     items = None if items is None else items.take(rows)
     read, value = _step(
         read, batch, scales, key, drawn, items, network=network, loss=loss, optimizer=row_updates.optimizer

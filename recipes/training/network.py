@@ -104,12 +104,16 @@ def initial_step_parameters(
         random: Turns the directions, so that no coordinate begins with most of the variance, and keeps items apart
             that nothing is known of.
     """
+    # Each item's direction counts, not how long it is: of items that are used little it is short, and they would hardly
+    # be told from each other for epochs (rows of unit length: Ng, Jordan and Weiss, "On Spectral Clustering", NIPS
+    # 2001; measured in docs/adr/0052).
+    lengths = np.linalg.norm(item_directions, axis=1, keepdims=True)
+    item_directions = np.divide(item_directions, lengths, out=np.zeros_like(item_directions), where=lengths > 0)
     rotation = np.linalg.qr(random.standard_normal((width, width)))[0][: item_directions.shape[1]]
     rotated = item_directions @ rotation.astype(np.float32)
-    size = float(np.sqrt(np.square(rotated).mean())) or 1.0
     noise = draw_normal(random, (len(item_directions), width), scale=width**-0.5 / 20)
     return {
-        "item_embeddings": rotated * np.float32(width**-0.5 / 2 / size) + noise,
+        "item_embeddings": np.float32(0.5) * rotated + noise,
         "item_biases": np.asarray(item_biases, np.float32),
         # Zero: where there is one event type, or no time, these stay without effect on what is learnt.
         "actions": np.zeros((n_event_types + 1, width), np.float32),

@@ -1,10 +1,9 @@
 """Steps that read and write only the rows of the item tables that they need.
 
-A step of Adam changes every row of a table, as earlier gradients go on moving it, so its cost is that of the catalogue.
-Where the loss samples items, a step has gradients for few rows. What the others would have done meanwhile has a closed
-form, which `RowUpdates.read` applies when a row is needed next, and `RowUpdates.finish` to all rows at the end of an
-epoch. So the result is that of dense steps up to rounding and what `RowUpdates` names; lazy variants of Adam that leave
-the rows as they are (as in TensorFlow Addons) learn something else.
+Where the loss samples items, a step has gradients for few rows, and `AveragedAdam` leaves the others as they are: its
+cost need not be that of the catalogue. Only the average of a row goes on moving towards where the row is, which has a
+closed form: `RowUpdates.read` applies it when a row is needed next, and `RowUpdates.finish` to all rows at the end of an
+epoch. So the result is that of steps on all rows, up to rounding.
 
 Shapes: K rows of one step, V items, d width.
 """
@@ -36,14 +35,12 @@ class RowState(NamedTuple):
     """The state within an epoch.
 
     Attributes:
-        full: All rows, each as it was after the step `updated`.
-        updated: int32 [V], the last step that a row has done, counted from 1; 0 before the first.
+        full: All rows, whose averages are as they were when the rows were read last.
         log_kept: float32 [], sum of the logarithms of the shares that the average kept of itself since the epoch began.
-        row_log_kept: float32 [V], the same at the step `updated`.
+        row_log_kept: float32 [V], the same when a row was read last.
     """
 
     full: OptimizerState
-    updated: Array
     log_kept: Array
     row_log_kept: Array
 
@@ -51,9 +48,6 @@ class RowState(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class RowUpdates:
     """Does for some rows what `AveragedAdam` does for all.
-
-    Approximated, besides rounding: in steps that a row skips, the correction of the moments' bias stays that of its
-    last step, the step size is that of the step that reads it next, and the average moves towards where the row ends.
 
     Attributes:
         optimizer: Whose steps these are.
@@ -63,64 +57,41 @@ class RowUpdates:
 
     def begin(self, state: OptimizerState) -> RowState:
         """Make the state of an epoch; `state` is given up."""
-        count = len(state.parameters["item_biases"])
-        return RowState(state, jnp.full(count, state.moments.count), jnp.zeros(()), jnp.zeros(count))
+        return RowState(state, jnp.zeros(()), jnp.zeros(len(state.parameters["item_biases"])))
 
-    def read(self, state: RowState, rows: Array, learning_rate: Array) -> OptimizerState:
+    def read(self, state: RowState, rows: Array) -> OptimizerState:
         """Return the rows of the tables as they are after all steps so far, and all other parameters.
 
         Args:
             state: Is not given up.
             rows: int32 [K], ascending; V for none.
-            learning_rate: float32 [].
         """
         rows_of_tables = _map_tables(state.full, lambda values: _take(values, rows))
-        updated, log_kept = _take(state.updated, rows), _take(state.row_log_kept, rows)
-        return self._catch_up(rows_of_tables, updated, state.log_kept - log_kept, learning_rate)
+        return _with_averages(rows_of_tables, state.log_kept - _take(state.row_log_kept, rows))
 
     def write(self, state: RowState, rows: Array, read: OptimizerState) -> RowState:
         """Return the state after a step, which left the rows that `read` gave as they are now; `state` is given up."""
-        count = read.moments.count
-        log_kept = state.log_kept + jnp.log(self.optimizer.kept_share(count))
+        log_kept = state.log_kept + jnp.log(self.optimizer.kept_share(read.moments.count))
         full = _map_tables(read, lambda values, table: _put(table, rows, values), state.full)
-        return RowState(
-            full,
-            _put(state.updated, rows, jnp.full(rows.shape, count)),
-            log_kept,
-            _put(state.row_log_kept, rows, jnp.full(rows.shape, log_kept)),
-        )
+        return RowState(full, log_kept, _put(state.row_log_kept, rows, jnp.full(rows.shape, log_kept)))
 
-    def finish(self, state: RowState, learning_rate: Array) -> OptimizerState:
+    def finish(self, state: RowState) -> OptimizerState:
         """Return all rows as they are after all steps; `state` is given up."""
-        return self._catch_up(state.full, state.updated, state.log_kept - state.row_log_kept, learning_rate)
+        return _with_averages(state.full, state.log_kept - state.row_log_kept)
 
-    def _catch_up(self, state: OptimizerState, updated: Array, log_kept: Array, learning_rate: Array) -> OptimizerState:
-        """Do the steps that rows have skipped: those since `updated`, int32 [K], by which the average kept `log_kept`.
 
-        After k steps without a gradient Adam's moments are b1^k m and b2^k v, so what a row moves by falls like
-        (b1 / sqrt(b2))^k, and all k steps together move it by a geometric series.
-        """
-        decay, square_decay = self.optimizer.first_moment_decay, self.optimizer.second_moment_decay
-        skipped = (state.moments.count - updated).astype(jnp.float32)
-        ratio = decay / square_decay**0.5
-        series = ratio * (1.0 - ratio**skipped) / (1.0 - ratio)
-        done = jnp.maximum(updated, 1).astype(jnp.float32)
-        # Of the moments' bias, as in Adam; then the learning rate and the series.
-        scale = learning_rate * series / (1.0 - decay**done)
-        square_scale = 1.0 / (1.0 - square_decay**done)
-        kept = jnp.exp(log_kept)
-        parameters, average = dict(state.parameters), dict(state.average)
-        first, second = dict(state.moments.mu), dict(state.moments.nu)
-        for name in TABLES:
-            by_rows = _aligned(parameters[name])
-            size = jnp.sqrt(second[name] * by_rows(square_scale)) + self.optimizer.epsilon
-            parameters[name] = parameters[name] - by_rows(scale) * first[name] / size
-            average[name] = by_rows(kept) * average[name] + (1.0 - by_rows(kept)) * parameters[name]
-            first[name] = by_rows(decay**skipped) * first[name]
-            second[name] = by_rows(square_decay**skipped) * second[name]
-        return state._replace(
-            parameters=parameters, average=average, moments=state.moments._replace(mu=first, nu=second)
-        )
+def _with_averages(state: OptimizerState, log_kept: Array) -> OptimizerState:
+    """Let the averages of rows move on through steps that left the rows as they were.
+
+    Args:
+        state: Of K rows.
+        log_kept: float32 [K], sum of the logarithms of the shares that the average kept of itself in these steps.
+    """
+    average = dict(state.average)
+    for name in TABLES:
+        kept = jnp.expand_dims(jnp.exp(log_kept), tuple(range(1, average[name].ndim)))
+        average[name] = kept * average[name] + (1.0 - kept) * state.parameters[name]
+    return state._replace(average=average)
 
 
 def number_rows(
@@ -174,8 +145,3 @@ def _take(values: Array, rows: Array) -> Array:
 def _put(values: Array, rows: Array, new: Array) -> Array:
     # Sorted, and without repeats but for the padding, which is dropped: so it is done in place.
     return values.at[rows].set(new, mode="drop", indices_are_sorted=True)
-
-
-def _aligned(table: Array) -> Any:
-    """Return what brings float32 [K] to the number of axes of a table [K, ...]."""
-    return lambda values: jnp.expand_dims(values, tuple(range(1, table.ndim)))

@@ -209,9 +209,11 @@ def fit_sequence_model(
     )
     progress(fraction=_END, stage="weighing network and counts", metrics={})
     popularity = popularity_features(training, uses)
-    fusion = _learn_fusion(assembly, best, split, popularity)
+    fusion, network_report = _learn_fusion(assembly, best, split, popularity)
     scorer = assembly.scorer(best.parameters, score_fusion=fusion, popularity=popularity)
-    report = {**_training_report(best, dropout=dropout), **_fusion_report(scorer, split, rule_shape)}
+    report = {
+        **_training_report(best, dropout=dropout), **network_report, **_fusion_report(scorer, split, rule_shape)
+    }  # fmt: skip
     return SequenceState(scorer, report, best.parameters, trainer, assembly, half_life)
 
 
@@ -450,7 +452,10 @@ def _network_evaluation(
     return evaluate
 
 
-def _learn_fusion(assembly: _Assembly, best: BestEpoch, split: _Split, popularity: FloatArray) -> ScoreFusion:
+def _learn_fusion(
+    assembly: _Assembly, best: BestEpoch, split: _Split, popularity: FloatArray
+) -> tuple[ScoreFusion, Mapping[str, float]]:
+    """Learn the fusion with the best network, and report what is to be known of the network's own lists."""
     n_event_types = len(best.parameters["actions"]) - 1
     scorer = assembly.scorer(best.parameters, score_fusion=ScoreFusion.of_network(n_event_types=n_event_types))
     held_out = HeldOutSteps(
@@ -462,7 +467,9 @@ def _learn_fusion(assembly: _Assembly, best: BestEpoch, split: _Split, popularit
         popularity=popularity,
         repeat_bias=best.details["repeat_bias"],
     )
-    return learn_score_fusion(held_out, assembly.rules, n_event_types=n_event_types)
+    covered = split.validation.coverage(held_out.item_vectors, held_out.queries)
+    fusion = learn_score_fusion(held_out, assembly.rules, n_event_types=n_event_types)
+    return fusion, {"network_validation_coverage_at_25": covered}
 
 
 def _training_report(best: BestEpoch, *, dropout: float) -> dict[str, float]:

@@ -135,3 +135,11 @@ def test_time_that_is_up_ends_the_epochs_even_with_a_gain():
     times = iter([0.0, 4.9, 5.0])
     rule = Patience(9, time_limit_seconds=5.0, clock=lambda: next(times))
     assert [rule.observe(value) for value in (0.1, 0.2)] == [(True, False), (True, True)]
+
+
+def test_coverage_is_the_share_of_items_in_the_lists_of_the_vectors_alone():
+    _, validation, _ = held_out([3] * 4, count=4)
+    items = np.eye(200, dtype=np.float32) + 0.001 * np.arange(200, dtype=np.float32)[:, None]
+    alike, apart = np.ones((4, 200), np.float32), 100.0 * items[:4]
+    assert validation.coverage(items, alike) == 25 / 200
+    assert validation.coverage(items, apart) == pytest.approx(28 / 200)  # each has one of the first four

@@ -50,10 +50,8 @@ def states():
             rows = np.sort(random.choice(ITEMS, random.integers(10, CAPACITY), replace=False))
             of_all, of_rows = gradients_of(random, rows)
             dense = step(dense, of_all, learning_rate=RATE)
-            learning = write(
-                learning, padded(rows), step(read(learning, padded(rows), RATE), of_rows, learning_rate=RATE)
-            )
-        by_rows = updates.finish(learning, RATE)
+            learning = write(learning, padded(rows), step(read(learning, padded(rows)), of_rows, learning_rate=RATE))
+        by_rows = updates.finish(learning)
     return begin, dense, by_rows
 
 
@@ -62,8 +60,8 @@ def states():
 def test_rows_end_where_steps_on_all_rows_leave_them(states, name, part):
     begin, dense, by_rows = states
     expected, actual = (getattr(state, part)[name] for state in (dense, by_rows))
-    moved = float(jnp.abs(expected - begin[name]).mean())
-    assert float(jnp.abs(expected - actual).mean()) < 0.06 * moved
+    assert float(jnp.abs(expected - begin[name]).mean()) > 0.05
+    np.testing.assert_allclose(actual, expected, atol=2e-4)
 
 
 def test_other_parameters_and_the_number_of_steps_are_the_same(states):
