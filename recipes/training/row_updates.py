@@ -2,8 +2,8 @@
 
 Where the loss samples items, a step has gradients for few rows, and `AveragedAdam` leaves the others as they are: its
 cost need not be that of the catalogue. Only the average of a row goes on moving towards where the row is, which has a
-closed form: `RowUpdates.read` applies it when a row is needed next, and `RowUpdates.finish` to all rows at the end of an
-epoch. So the result is that of steps on all rows, up to rounding.
+closed form: `RowUpdates.read` applies it when a row is needed next, and `RowUpdates.finish` to all rows at the end of
+an epoch. So the result is that of steps on all rows, up to rounding.
 
 Shapes: K rows of one step, V items, d width.
 """
