@@ -11,14 +11,13 @@ from recipes.evaluation.items import ItemFacts
 from recipes.evaluation.metrics import (
     LIST_LENGTH,
     UserValues,
-    coverage,
     find_hits,
     further_values,
     personalize_values,
     published,
     weighted_values,
 )
-from recipes.evaluation.ranking import CatalogueScores, both_lists
+from recipes.evaluation.ranking import CatalogueScores, both_lists, coverage
 from recipes.evaluation.splits import Split
 
 __all__ = ["Evaluator", "Measured", "Measurement"]

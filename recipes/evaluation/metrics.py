@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
 from recipes.evaluation.items import STRATA, ItemFacts
+from recipes.evaluation.ranking import coverage
 
 __all__ = [
-    "LIST_LENGTH", "Hits", "UserValues", "coverage", "find_hits", "further_values", "personalize_metrics",
+    "LIST_LENGTH", "Hits", "UserValues", "find_hits", "further_values", "personalize_metrics",
     "personalize_values", "published", "weighted_values",
 ]  # fmt: skip
 
@@ -176,11 +177,6 @@ def further_values(hits: Hits, *, recommended: ItemIndexes, facts: ItemFacts) ->
     filled = recommended >= 0
     share = (facts.new[recommended] & filled).sum(axis=1) / np.maximum(filled.sum(axis=1), 1)
     return values.joined(_means({"new_item_share": share}, counted=counted))
-
-
-def coverage(recommended: ItemIndexes, *, n_items: int) -> float:
-    """Share of the catalogue that anybody is shown; -1 in a list is no item."""
-    return len(np.unique(recommended[recommended >= 0])) / n_items
 
 
 def personalize_metrics(

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
 from recipes.retrieval.top_k import top_k
 
-__all__ = ["BATCH_SCORES", "CatalogueScores", "batches", "both_lists", "by_vectors", "target_ranks", "top_items"]
+__all__ = [
+    "BATCH_SCORES", "CatalogueScores", "batches", "both_lists", "by_vectors", "coverage", "target_ranks", "top_items",
+]  # fmt: skip
 
 #: Scores some users, given as a slice of their rows: float32 [users, n_items], a new array each time.
 CatalogueScores = Callable[[slice], FloatArray]
@@ -112,6 +114,11 @@ def both_lists(
         for row, of_user in enumerate(values, start=part.start):
             without_seen[row] = top_k(of_user, limit)
     return with_seen, without_seen
+
+
+def coverage(recommended: ItemIndexes, *, n_items: int) -> float:
+    """Share of the catalogue that anybody is shown; -1 in a list is no item."""
+    return len(np.unique(recommended[recommended >= 0])) / n_items
 
 
 def _cleaned(scores: CatalogueScores, part: slice, *, histories: Histories, exclude_seen: bool) -> FloatArray:

@@ -17,9 +17,8 @@ from common.errors import invalid
 from recipes.components.repeats import SeenItems, learn_repeat_bias
 from recipes.components.sequence_scorer import SequenceScorer
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
-from recipes.evaluation.metrics import LIST_LENGTH, coverage
 from recipes.evaluation.rank_metrics import hit_rate, ndcg
-from recipes.evaluation.ranking import batches, by_vectors, target_ranks, top_items
+from recipes.evaluation.ranking import batches, by_vectors, coverage, target_ranks, top_items
 from recipes.ports import ItemScorer
 from recipes.retrieval.scoring import add_side_features, catalogue_scores, embed_users
 from recipes.training.batching import SideFeatures
@@ -33,8 +32,8 @@ __all__ = [
 _SHARE = 0.1
 #: Items that are read for each one that may be missing, where several steps are read in one pass.
 _READ_PER_STEP = 10
-#: Lists by which coverage is measured, and scores worked out for them at most.
-_COVERED_STEPS, _COVERED_SCORES = 1_000, 100_000_000
+#: Lists by which coverage is measured, their length, and scores worked out for them at most.
+_COVERED_STEPS, _COVERED_PLACES, _COVERED_SCORES = 1_000, 25, 100_000_000
 
 
 class Decision(NamedTuple):
@@ -166,7 +165,7 @@ class Validation:
             by_vectors(item_vectors, queries[chosen]),
             n_items=n_items,
             histories=self.histories.take(chosen),
-            limit=LIST_LENGTH,
+            limit=_COVERED_PLACES,
         )
         return coverage(lists, n_items=n_items)
 
