@@ -14,7 +14,7 @@ import optax
 from jax import Array
 
 from recipes.training.network import Parameters
-from recipes.training.row_updates import TABLES, RowUpdates
+from recipes.training.row_updates import RowUpdates
 
 __all__ = ["DEFAULT_OPTIMIZER", "AveragedAdam", "LinearSchedule", "Optimizer", "OptimizerState"]
 
@@ -61,11 +61,6 @@ class AveragedAdam:
     min(`averaging`, t / (t + `averaging_delay`)) of itself, so at first it spans a fraction
     1 / `averaging_delay` of the steps.
 
-    Rows of the item tables without a gradient stay as they are, and so do their moments (as in PyTorch's SparseAdam).
-    Steps of the usual Adam would move them on by what is left of earlier gradients, each time by up to seven times the
-    learning rate whatever the size of the gradient: where items are sampled, rows that are seldom needed never settle
-    (docs/adr/0052).
-
     Attributes:
         first_moment_decay: Adam's beta1.
         second_moment_decay: Adam's beta2; 0.98 forgets old sizes of gradients faster than the usual 0.999, as fits here
@@ -89,7 +84,7 @@ class AveragedAdam:
 
     def step(self, state: OptimizerState, gradients: Parameters, *, learning_rate: Array) -> OptimizerState:
         """Return the state after one step of Adam."""
-        directions, moments = _leave_rows(gradients, state.moments, *self._adam().update(gradients, state.moments))
+        directions, moments = self._adam().update(gradients, state.moments)
         # Written out: `optax.apply_updates` and `optax.incremental_update` name the terms in another order, which the
         # compiler rounds otherwise, and models would no longer come out as those of earlier versions, byte for byte.
         parameters = jax.tree.map(lambda old, by: old - learning_rate * by, state.parameters, directions)
@@ -107,18 +102,6 @@ class AveragedAdam:
 
     def _adam(self) -> optax.GradientTransformation:
         return optax.scale_by_adam(b1=self.first_moment_decay, b2=self.second_moment_decay, eps=self.epsilon)
-
-
-def _leave_rows(gradients: Parameters, before: Any, directions: Any, after: Any) -> tuple[Any, Any]:
-    """Return directions and moments of a step that leaves rows of the item tables without a gradient as they are."""
-    directions, first, second = dict(directions), dict(after.mu), dict(after.nu)
-    for name in TABLES & gradients.keys():
-        gradient = gradients[name]
-        needed = (gradient != 0.0).any(axis=tuple(range(1, gradient.ndim)), keepdims=True)
-        directions[name] = jnp.where(needed, directions[name], 0.0)
-        first[name] = jnp.where(needed, first[name], before.mu[name])
-        second[name] = jnp.where(needed, second[name], before.nu[name])
-    return directions, after._replace(mu=first, nu=second)
 
 
 #: What networks are fitted with where a model gives no other.

@@ -1,9 +1,11 @@
-"""Steps that read and write only the rows of the item tables that they need.
+"""Steps that read and write only the rows of the item tables that they need, and leave the others as they are.
 
-Where the loss samples items, a step has gradients for few rows, and `AveragedAdam` leaves the others as they are: its
-cost need not be that of the catalogue. Only the average of a row goes on moving towards where the row is, which has a
-closed form: `RowUpdates.read` applies it when a row is needed next, and `RowUpdates.finish` to all rows at the end of
-an epoch. So the result is that of steps on all rows, up to rounding.
+Where the loss samples items of a large catalogue, a step has gradients for few rows. A step of the usual Adam would
+move the others too, by what is left of earlier gradients: in all by up to seven times the learning rate for one
+gradient, whatever its size, so that rows which are seldom needed would never settle (docs/adr/0052), and its cost would
+be that of the catalogue. Here rows and their moments rest until they are needed again, as in PyTorch's SparseAdam. Only
+the average of a row goes on moving towards where the row is, which has a closed form: `RowUpdates.read` applies it when
+a row is needed next, and `RowUpdates.finish` to all rows at the end of an epoch.
 
 Shapes: K rows of one step, V items, d width.
 """
@@ -47,7 +49,7 @@ class RowState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RowUpdates:
-    """Does for some rows what `AveragedAdam` does for all.
+    """Takes the steps of `AveragedAdam` for some rows.
 
     Attributes:
         optimizer: Whose steps these are.

@@ -28,25 +28,6 @@ def test_steps_are_those_of_adam():
     assert [value for value, _ in run(AveragedAdam(), gradients, 0.1)] == pytest.approx(expected, abs=1e-5)
 
 
-def test_rows_of_items_without_a_gradient_stay_as_they_are_and_so_do_their_moments():
-    optimizer, rate = AveragedAdam(), jnp.float32(0.1)
-    state = optimizer.begin({"item_embeddings": jnp.ones((2, 2)), "item_biases": jnp.ones(2)})
-    gradients = [0.5, 0.0, 0.0, -0.2]
-    value, first, second = 1.0, 0.0, 0.0
-    for step, gradient in enumerate(gradients, start=1):
-        rows = jnp.array([[gradient, gradient], [1.0, 0.0]])
-        state = optimizer.step(
-            state, {"item_embeddings": rows, "item_biases": jnp.array([gradient, 1.0])}, learning_rate=rate
-        )
-        if gradient:
-            first, second = 0.9 * first + 0.1 * gradient, 0.98 * second + 0.02 * gradient**2
-            value -= 0.1 * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.98**step)) + 1e-8)
-        assert state.parameters["item_embeddings"][0] == pytest.approx([value, value], abs=1e-5)
-        assert float(state.parameters["item_biases"][0]) == pytest.approx(value, abs=1e-5)
-    # A row with some gradient takes the whole step: its other coordinate had none, and stays by that alone.
-    assert state.parameters["item_embeddings"][1] == pytest.approx([1.0 - 0.4, 1.0], abs=1e-5)
-
-
 def test_the_average_keeps_step_over_step_plus_delay_of_itself_up_to_its_share():
     states = run(AveragedAdam(averaging=0.4, averaging_delay=2.0), [1.0, 1.0, 1.0], 0.1)
     average = 1.0
