@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.artifacts import MANIFEST, discard, publish_artifact, read_manifest
 from common.deletions import DeletionWatch
-from common.errors import ResourceAlreadyExists, ResourceNotFound, TailorbirdError, Unavailable
+from common.errors import ResourceAlreadyExists, ResourceNotFound, StorageFull, TailorbirdError, Unavailable
 from common.logs import get_logger
 from common.settings import StoreSettings
 from common.storage import Store
@@ -217,7 +217,8 @@ class TrainingJobHandler:
             manifest = publish_artifact(
                 self._store, location, files=folder / ARTIFACT, manifest=manifest, check=context.check
             )
-        except JobCancelled:
+        except (JobCancelled, StorageFull):
+            # Where the store went away instead, the manifest may be there and name it: maintenance looks later.
             self._remove_measured(manifest, location)
             raise
         except ResourceAlreadyExists:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import psutil
 import pytest
 
 from common.artifacts import MANIFEST, open_artifact
-from common.errors import InvalidInput, ResourceNotFound, Unavailable
+from common.errors import InvalidInput, ResourceNotFound, StorageFull, Unavailable
 from common.testing import wait_until
+from tests.disks import file_size_limit
 from tests.processes import descendants
 from tests.trainer.place import walks
 from tests.trainer.training.running import ENDLESS, opened, train
@@ -105,22 +106,35 @@ class StoppedContext(NullJobContext):
         yield
 
 
-class StoppedBetweenPublications(NullJobContext):
-    """The context of a job that is stopped when the model is published as it was measured, and not yet as it serves."""
+class BetweenPublications(NullJobContext):
+    """The context of a job to which something happens between the publications of the model as measured and as served.
 
-    def __init__(self, store):
+    Args:
+        store: The shared store.
+        happen: Called then, before each file that follows.
+    """
+
+    def __init__(self, store, happen):
         self._store = store
+        self._happen = happen
 
     def check(self):
         paths = [stored.path for stored in self._store.list("artifacts")]
         if any("/measured-" in path and path.endswith(MANIFEST) for path in paths):
-            raise JobCancelled(CancelReason.STOP)
+            self._happen()
+
+
+def stopped_between_publications(store):
+    def stop():
+        raise JobCancelled(CancelReason.STOP)
+
+    return BetweenPublications(store, stop)
 
 
 @pytest.mark.parametrize("activity", ["taking a snapshot", "loading data", "evaluating", "publishing"])
 def test_a_training_is_stopped_whatever_it_does_and_leaves_nothing(filled, activity):
     is_late = activity == "publishing"
-    context = StoppedBetweenPublications(filled.store) if is_late else StoppedContext(activity)
+    context = stopped_between_publications(filled.store) if is_late else StoppedContext(activity)
     with pytest.raises(JobCancelled) as stopped:
         train(filled, context=context, run=run_training)
 
@@ -136,7 +150,15 @@ def test_a_stop_counts_although_what_it_leaves_cannot_be_removed(filled, monkeyp
 
     monkeypatch.setattr(type(filled.store), "delete_folder", fail)
     with pytest.raises(JobCancelled):
-        train(filled, context=StoppedBetweenPublications(filled.store))
+        train(filled, context=stopped_between_publications(filled.store))
+
+
+def test_what_finds_the_store_full_takes_all_that_it_has_written_away(filled):
+    with ExitStack() as limits:
+        context = BetweenPublications(filled.store, lambda: limits.enter_context(file_size_limit(10)))
+        with pytest.raises(StorageFull):
+            train(filled, context=context)
+    assert list(filled.store.list("artifacts")) == []
 
 
 def test_a_process_that_crashes_is_reported_by_its_signal(filled):
