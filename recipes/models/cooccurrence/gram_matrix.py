@@ -81,7 +81,9 @@ def build_gram_matrix(
     )  # fmt: skip
     if row_limit is not None:
         blocks = (
-            strongest_of_rows(block, block.values / np.sqrt(diagonal[block.columns]), limit=row_limit)
+            strongest_of_rows(
+                block, (block.values / np.sqrt(diagonal[block.columns])).astype(np.float32), limit=row_limit
+            )
             for block in blocks
         )
     return GramMatrix(join_rows(blocks), diagonal)
@@ -162,7 +164,7 @@ def sum_pairs(
 
 def strongest_of_rows(rows: SparseRows, strengths: FloatArray, *, limit: int) -> SparseRows:
     """Keep the entries of each row that have the largest strengths, float32 [entries], `limit` at most."""
-    kept, offsets = largest_of_rows(rows.offsets, strengths.astype(np.float32, copy=False), limit=limit)
+    kept, offsets = largest_of_rows(rows.offsets, strengths, limit=limit)
     return SparseRows(offsets.astype(np.int64), rows.columns[kept], rows.values[kept])
 
 
