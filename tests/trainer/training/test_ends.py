@@ -14,8 +14,8 @@ from common.errors import InvalidInput, ResourceNotFound, StorageFull, Unavailab
 from common.testing import wait_until
 from tests.disks import file_size_limit
 from tests.processes import descendants
-from tests.trainer.place import walks
-from tests.trainer.training.running import ENDLESS, opened, train
+from tests.trainer.place import train_here, walks
+from tests.trainer.training.running import ENDLESS, QUICK_V1, opened, train
 from trainer.training.process import run_training
 from trainer.worker import NO_DETAILS, CancelReason, JobCancelled, NullJobContext
 
@@ -76,6 +76,26 @@ def test_a_process_that_is_killed_becomes_a_reason_to_act_on_and_the_next_attemp
     # Epochs of so few data end faster than they are killed; at most the one that ran is lost.
     assert second.epochs[0] >= first.epochs[1] >= 2
     assert list((filled.root / "work").iterdir()) == []
+
+
+def test_the_hours_of_a_training_count_what_it_goes_on_from(filled):
+    def killed(*arguments, **options):
+        train_here(*arguments, **options)
+        raise Unavailable("the trainer was killed")
+
+    def going_on(*arguments, **options):
+        manifest = train_here(*arguments, **options)
+        resumed.append(manifest.stage_seconds["resumed"])
+        manifest.stage_seconds["resumed"] = 3600.0
+        return manifest
+
+    resumed = []
+    with pytest.raises(Unavailable):
+        train(filled, "aws-user-personalization", solution_config=QUICK_V1, run=killed)
+    result = train(filled, "aws-user-personalization", solution_config=QUICK_V1, run=going_on)
+
+    assert resumed[0] > 0.0
+    assert 1.0 < result.training_hours < 2.0
 
 
 class StoppedContext(NullJobContext):
