@@ -17,7 +17,7 @@ from tempfile import gettempdir, mkdtemp
 from typing import Final
 
 from common.logs import get_logger
-from common.private_files import FILE_MODE, private_folder
+from common.private_files import FILE_MODE, private_file, private_folder
 
 __all__ = ["HeldFolder", "temporary_root"]
 
@@ -114,6 +114,10 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def _remove_idle(root: Path, idle_seconds: float) -> None:
+    for folder in root.iterdir():
+        # Folders of early releases have none. With one they go as if somebody had taken them now.
+        if folder.is_dir() and not _lock_of(folder).exists():
+            private_file(_lock_of(folder))
     for lock in root.glob(f"*{_LOCK}"):
         try:
             descriptor = os.open(lock, os.O_RDWR)

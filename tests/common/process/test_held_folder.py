@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 import pytest
 
@@ -38,6 +39,16 @@ def test_what_a_killed_process_held_goes_once_it_is_idle(tmp_path):
     assert (root / "job" / "copy").exists()
     HeldFolder(root, "other", idle_seconds=0.0).remove()
     assert list(root.iterdir()) == []
+
+
+def test_a_folder_without_a_lock_goes_as_if_it_was_taken_when_it_was_first_seen(tmp_path):
+    (tmp_path / "artifacts" / "films").mkdir(parents=True)
+    HeldFolder(tmp_path, "other", idle_seconds=300.0).remove()
+    assert (tmp_path / "artifacts" / "films").is_dir()
+    hour_ago = time.time() - 3600.0
+    os.utime(tmp_path / "artifacts.lock", (hour_ago, hour_ago))
+    HeldFolder(tmp_path, "other", idle_seconds=300.0).remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["a link", "a file"])
