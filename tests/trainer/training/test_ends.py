@@ -78,11 +78,15 @@ def test_a_process_that_is_killed_becomes_a_reason_to_act_on_and_the_next_attemp
     assert list((filled.root / "work").iterdir()) == []
 
 
-def test_the_hours_of_a_training_count_what_it_goes_on_from(filled):
-    def killed(*arguments, **options):
-        train_here(*arguments, **options)
-        raise Unavailable("the trainer was killed")
+class LostContext(NullJobContext):
+    """The context of a job whose attempt fails when a model has been fitted."""
 
+    def report(self, *, fraction, activity, details=NO_DETAILS):
+        if activity == "evaluating":
+            raise Unavailable("the store is away")
+
+
+def test_the_hours_of_a_training_count_what_it_goes_on_from(filled):
     def going_on(*arguments, **options):
         manifest = train_here(*arguments, **options)
         resumed.append(manifest.stage_seconds["resumed"])
@@ -90,8 +94,8 @@ def test_the_hours_of_a_training_count_what_it_goes_on_from(filled):
         return manifest
 
     resumed = []
-    with pytest.raises(Unavailable):
-        train(filled, "aws-user-personalization", solution_config=QUICK_V1, run=killed)
+    with pytest.raises(Unavailable, match="the store is away"):
+        train(filled, "aws-user-personalization", solution_config=QUICK_V1, context=LostContext())
     result = train(filled, "aws-user-personalization", solution_config=QUICK_V1, run=going_on)
 
     assert resumed[0] > 0.0
