@@ -21,10 +21,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-import psutil
-
 from benchmarks.compute_parts import nothing, score
-from benchmarks.ray_cluster import processor_seconds, ray_cluster
+from benchmarks.ray_cluster import ProcessorTime, ray_cluster
 from benchmarks.report import markdown_table, publish
 from common.compute import Compute
 from common.compute.local import LocalCompute
@@ -58,13 +56,15 @@ class Way(NamedTuple):
 
 
 def _here() -> float:
-    return processor_seconds(psutil.Process())
+    """Return what this process and its children that have ended have taken so far."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 @contextmanager
 def _on_ray() -> Iterator[Way]:
-    with ray_cluster(_WORKERS) as cluster:
-        yield Way(RayCompute(cluster.address), lambda: _here() + cluster.processor_seconds())
+    with ray_cluster(_WORKERS) as cluster, ProcessorTime(cluster.process) as taken:
+        yield Way(RayCompute(cluster.address), lambda: _here() + taken.seconds())
 
 
 _WAYS: Final[Mapping[str, Callable[[], AbstractContextManager[Way]]]] = {

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final, Self
 
 import psutil
 
 from common.errors import Unavailable
 
-__all__ = ["RayCluster", "processor_seconds", "ray_cluster"]
+__all__ = ["ProcessorTime", "RayCluster", "ray_cluster"]
 
 _STOP_SECONDS: Final = 60.0
 
@@ -34,10 +35,10 @@ class RayCluster:
         self.address: str = self._answer()
         self.nodes: set[int] = set()
 
-    def processor_seconds(self) -> float:
-        """Return what all processes of the cluster have taken so far."""
-        head = psutil.Process(self._process.pid)
-        return sum(processor_seconds(process) for process in [head, *head.children(recursive=True)])
+    @property
+    def process(self) -> psutil.Process:
+        """The process that has started all others."""
+        return psutil.Process(self._process.pid)
 
     def add_node(self) -> None:
         """Add a node of one processor."""
@@ -67,13 +68,55 @@ class RayCluster:
         return json.loads(line)
 
 
-def processor_seconds(process: psutil.Process) -> float:
-    """Return what a process and its children that have ended have taken so far; 0 for one that has ended."""
-    try:
-        times = process.cpu_times()
-    except psutil.NoSuchProcess:
-        return 0.0
-    return float(times.user + times.system + times.children_user + times.children_system)
+class ProcessorTime(AbstractContextManager["ProcessorTime"]):
+    """Adds up what a process and all below it take, also those that end: a raylet lets the kernel forget its workers.
+
+    They are looked at again and again while the block runs, so what one took after the last look is not counted.
+
+    Args:
+        process: The uppermost.
+        look_seconds: Pause between two looks.
+    """
+
+    def __init__(self, process: psutil.Process, *, look_seconds: float = 0.2) -> None:
+        self._process = process
+        self._look_seconds = look_seconds
+        # Equal ones have one process id and began at one time.
+        self._taken: dict[psutil.Process, float] = {}
+        self._lock = threading.Lock()
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="processor-time", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def seconds(self) -> float:
+        """Return what all have taken so far, each without what its children have."""
+        with self._lock:
+            self._look()
+            return sum(self._taken.values())
+
+    def _run(self) -> None:
+        while not self._is_over.wait(self._look_seconds):
+            with self._lock:
+                self._look()
+
+    def _look(self) -> None:
+        try:
+            processes = [self._process, *self._process.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return
+        for process in processes:
+            try:
+                times = process.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            self._taken[process] = float(times.user + times.system)
 
 
 @contextmanager

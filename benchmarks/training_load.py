@@ -8,7 +8,6 @@ that was had at once, beside what the process has before it reads, and the memor
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import tempfile
 import time
@@ -20,44 +19,27 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from benchmarks.interactions_table import InteractionsTable
 from benchmarks.memory import peak_mib, reset_peak
 from benchmarks.planted_interactions import planted_interactions
 from benchmarks.report import markdown_table, publish
 from common import columns
-from common.arrow_schema import interactions_frame_schema
-from common.avro import AvroSchema
-from common.settings import StoreSettings
 from common.storage.objects import open_store
-from common.tables import Table
 from protos.tailorbird.internal.v1.jobs_pb2 import SolutionVersionTrainingPayload
 from trainer.training.loading import load
-from trainer.training.spec import TableVersion, TrainingSpec
+from trainer.training.spec import TrainingSpec
 
 __all__ = ["measure", "write_table"]
 
 _RECIPE: Final = "aws-user-personalization-v2"
-_LOCATION: Final = "datasets/interactions"
 #: Rows of one commit.
 _AT_ONCE: Final = 1 << 22
-_SCHEMA: Final = json.dumps(
-    {
-        "type": "record",
-        "name": "Interactions",
-        "fields": [
-            {"name": columns.USER_ID, "type": "string"},
-            {"name": columns.ITEM_ID, "type": "string"},
-            {"name": columns.TIMESTAMP, "type": "long"},
-            {"name": columns.EVENT_TYPE, "type": "string"},
-        ],
-    }
-)
 
 
 def write_table(folder: Path, *, rows: int, users: int, items: int) -> None:
     """Write a table of generated interactions, in commits of `_AT_ONCE` rows."""
     data = planted_interactions(users=users, items=items, interactions=rows).interactions
-    schema = interactions_frame_schema(AvroSchema.parse(_SCHEMA))
-    table = Table(open_store(StoreSettings(store_url=str(folder))), _LOCATION)
+    table = InteractionsTable(folder)
     for begin in range(0, len(data), _AT_ONCE):
         part = slice(begin, begin + _AT_ONCE)
         frame = pl.DataFrame({
@@ -68,21 +50,15 @@ def write_table(folder: Path, *, rows: int, users: int, items: int) -> None:
         padded = {name: pl.format("{}-{}", pl.lit(name[:1].lower()), pl.col(name).cast(pl.String).str.zfill(9))
                   for name in (columns.USER_ID, columns.ITEM_ID)}  # fmt: skip
         kinds = pl.when(pl.col(columns.TIMESTAMP) % 3 == 0).then(pl.lit("purchase")).otherwise(pl.lit("view"))
-        frame = frame.with_columns(**padded, **{columns.EVENT_TYPE: kinds, columns.SOURCE: pl.lit(columns.SOURCE_BULK)})
-        missing = [pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in frame.columns]
-        table.append(frame.with_columns(missing).select(list(schema)))
+        table.append(frame.with_columns(**padded, **{columns.EVENT_TYPE: kinds}))
 
 
 def measure(folder: Path) -> dict[str, Any]:
     """Read the table of a folder; to be run in a process of its own, as memory is measured."""
-    settings = StoreSettings(store_url=str(folder))
-    table = Table(open_store(settings), _LOCATION)
-    version = TableVersion(
-        dataset_type="INTERACTIONS", location=_LOCATION, avro_schema=_SCHEMA, version=table.version()
-    )
+    table = InteractionsTable(folder)
     spec = TrainingSpec(
-        store=settings.model_dump(),
-        tables=(version,),
+        store=table.settings.model_dump(),
+        tables=(table.version(),),
         payload=SolutionVersionTrainingPayload(recipe=_RECIPE),
         seed=1,
         recall_floor=0.98,
@@ -90,7 +66,7 @@ def measure(folder: Path) -> dict[str, Any]:
     )
     reset_peak()
     before, began, began_cpu = peak_mib(), time.perf_counter(), time.process_time()
-    loaded = load(open_store(settings), spec, folder=folder)
+    loaded = load(open_store(table.settings), spec, folder=folder)
     figures = {
         "seconds": round(time.perf_counter() - began, 1),
         "cpu_seconds": round(time.process_time() - began_cpu, 1),

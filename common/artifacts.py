@@ -17,7 +17,14 @@ from typing import Generic, TypeVar
 
 from google.protobuf import json_format
 
-from common.errors import CorruptArtifact, ResourceAlreadyExists, ResourceNotFound, TailorbirdError, invalid
+from common.errors import (
+    CorruptArtifact,
+    ResourceAlreadyExists,
+    ResourceNotFound,
+    StorageFull,
+    TailorbirdError,
+    invalid,
+)
 from common.logs import get_logger
 from common.private_files import private_file, private_folder
 from common.storage import Store
@@ -92,6 +99,7 @@ def publish(
     Raises:
         InvalidInput: The folder has no file, or one that is named like the manifest.
         ResourceAlreadyExists: An artifact is already published there.
+        StorageFull: The store has no space left; nothing stays of what was uploaded.
         Unavailable: The store cannot be reached.
     """
     paths = sorted(path for path in files.rglob("*") if path.is_file())
@@ -104,18 +112,18 @@ def publish(
     # A folder of this attempt: an attempt that is late must not overwrite files that are served already.
     complete.files_folder = f"{_FILES}{secrets.token_hex(8)}"
     folder = f"{location}/{complete.files_folder}"
-    for path, name in zip(paths, names, strict=True):
-        try:
+    try:
+        for path, name in zip(paths, names, strict=True):
             check()
-        except Exception:
-            discard(store, folder)
-            raise
-        store.put(f"{folder}/{name}", path)
-        complete.files.append(ArtifactFile(path=name, bytes=path.stat().st_size, sha256=digest_of(path)))
+            store.put(f"{folder}/{name}", path)
+            complete.files.append(ArtifactFile(path=name, bytes=path.stat().st_size, sha256=digest_of(path)))
+    except Exception:
+        discard(store, folder)  # a store that is full would be fuller with every attempt
+        raise
     text = json_format.MessageToJson(complete, preserving_proto_field_name=True)
     try:
         store.put(f"{location}/{MANIFEST}", text.encode(), if_absent=True)
-    except ResourceAlreadyExists:
+    except (ResourceAlreadyExists, StorageFull):
         discard(store, folder)
         raise
     return complete

@@ -9,7 +9,6 @@ steps; with `--test` also Personalize's metrics on the hidden users, which nothi
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import tempfile
 import time
@@ -22,14 +21,11 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 from jax import monitoring
 
+from benchmarks.interactions_table import InteractionsTable
 from benchmarks.quality.data import DATA_ROOT, DEMO, Dataset, load
 from benchmarks.report import markdown_table, publish
 from common import columns
-from common.arrow_schema import interactions_frame_schema
-from common.avro import AvroSchema
 from common.settings import StoreSettings
-from common.storage.objects import open_store
-from common.tables import Table
 from protos.tailorbird.internal.v1.jobs_pb2 import SolutionVersionTrainingPayload
 from trainer.training.programs import run_program
 from trainer.training.spec import TableVersion, TrainingSpec
@@ -37,19 +33,6 @@ from trainer.training.spec import TableVersion, TrainingSpec
 __all__ = ["Cost", "Parts"]
 
 _RECIPE: Final = "aws-user-personalization-v2"
-_LOCATION: Final = "datasets/interactions"
-_SCHEMA: Final = json.dumps(
-    {
-        "type": "record",
-        "name": "Interactions",
-        "fields": [
-            {"name": columns.USER_ID, "type": "string"},
-            {"name": columns.ITEM_ID, "type": "string"},
-            {"name": columns.TIMESTAMP, "type": "long"},
-            {"name": columns.EVENT_TYPE, "type": ["null", "string"]},
-        ],
-    }
-)
 #: Which part a stage belongs to, by the first pattern that its name begins with.
 _PARTS: Final = (
     ("loading", r"loading"),
@@ -141,18 +124,16 @@ class Parts:
 def write_table(dataset: Dataset, folder: Path) -> TableVersion:
     """Write the interactions as an import does, and return what a training knows of them."""
     data, interactions = dataset.data, dataset.data.interactions
-    schema = interactions_frame_schema(AvroSchema.parse(_SCHEMA))
     kinds = pl.Series([None, *data.event_types], dtype=pl.String)
     frame = pl.DataFrame({
         columns.USER_ID: pl.Series(dataset.users).gather(interactions.user),
         columns.ITEM_ID: pl.Series(dataset.items).gather(interactions.item),
         columns.TIMESTAMP: interactions.timestamp,
         columns.EVENT_TYPE: kinds.gather(interactions.event_type),
-    }).with_columns(pl.lit(columns.SOURCE_BULK).alias(columns.SOURCE))  # fmt: skip
-    missing = [pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in frame.columns]
-    table = Table(open_store(StoreSettings(store_url=str(folder))), _LOCATION)
-    table.append(frame.with_columns(missing).select(list(schema)))
-    return TableVersion(dataset_type="INTERACTIONS", location=_LOCATION, avro_schema=_SCHEMA, version=table.version())
+    })  # fmt: skip
+    table = InteractionsTable(folder)
+    table.append(frame)
+    return table.version()
 
 
 def train(table: TableVersion, folder: Path, *, recipe: str, hyperparameters: Mapping[str, str], seed: int) -> Any:

@@ -24,6 +24,7 @@ __all__ = [
     "BucketLocation",
     "FileLocation",
     "LocationField",
+    "normalised_folder",
     "path_inside",
     "service_errors",
 ]
@@ -143,6 +144,18 @@ ATTRIBUTION_OUTPUT: Final = LocationField(
     "written to",
     "TAILORBIRD_FILE_OUTPUT_ROOTS",
 )
+
+
+def normalised_folder(location: str) -> str:
+    """Return the one spelling of all locations that name a folder.
+
+    They may end in slashes; paths of `file://` may have `//`, `/./` and characters as `%20`. Links are not followed, as
+    they are of the machine that reads or writes.
+    """
+    if not location.startswith("file://"):
+        return location.rstrip("/")
+    parts = unquote(location.removeprefix("file://")).split("/")
+    return "file:///" + "/".join(part for part in parts if part not in ("", "."))
 
 
 def path_inside(path: Path, roots: Sequence[Path], *, field: LocationField, location: str, store_url: str) -> Path:

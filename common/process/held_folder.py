@@ -10,15 +10,50 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import time
 from pathlib import Path
+from tempfile import gettempdir, mkdtemp
 from typing import Final
 
-from common.private_files import FILE_MODE, private_folder
+from common.logs import get_logger
+from common.private_files import FILE_MODE, private_file, private_folder
 
-__all__ = ["HeldFolder"]
+__all__ = ["HeldFolder", "temporary_root"]
 
 _LOCK: Final = ".lock"
+_log = get_logger(__name__)
+
+
+def temporary_root(kind: str) -> Path:
+    """Return where folders of a kind are in the temporary storage of this machine, for this user.
+
+    Everybody may write there. Where somebody has taken the name, which all can guess, it is a folder with a random one:
+    that which an earlier process made, so that what was left in there is found, or a new one.
+
+    Args:
+        kind: Part of the name.
+
+    Raises:
+        OSError: No folder can be made.
+    """
+    root = Path(gettempdir()) / f"tailorbird-{kind}-{os.getuid()}"
+    if _is_folder_of_user(root) or not os.path.lexists(root):
+        return root
+    made = (folder for folder in sorted(root.parent.glob(f"{root.name}.*")) if _is_folder_of_user(folder))
+    if (replacement := next(made, None)) is None:
+        replacement = Path(mkdtemp(prefix=f"{root.name}.", dir=root.parent))
+        _log.warning("temporary_folder_taken", path=str(root), replacement=str(replacement))
+    return replacement
+
+
+def _is_folder_of_user(path: Path) -> bool:
+    """Return whether a path is a folder of this user, and no link to one."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
 
 
 class HeldFolder:
@@ -30,13 +65,13 @@ class HeldFolder:
         idle_seconds: Folders that nobody holds are removed once they were taken so long ago.
 
     Raises:
-        PermissionError: The root is a link, or somebody else's.
+        PermissionError: The root is no folder, a link, or somebody else's.
         OSError: The folder cannot be made.
     """
 
     def __init__(self, root: Path, name: str, *, idle_seconds: float) -> None:
-        if root.is_symlink() or (root.exists() and root.stat().st_uid != os.getuid()):
-            raise PermissionError(errno.EPERM, "is a link or another user's, remove it", str(root))
+        if os.path.lexists(root) and not _is_folder_of_user(root):
+            raise PermissionError(errno.EPERM, "is a file, a link or another user's, remove it", str(root))
         private_folder(root)
         _remove_idle(root, idle_seconds)
         #: The folder.
@@ -79,6 +114,10 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def _remove_idle(root: Path, idle_seconds: float) -> None:
+    for folder in root.iterdir():
+        # Folders of early releases have none. With one they go as if somebody had taken them now.
+        if folder.is_dir() and not _lock_of(folder).exists():
+            private_file(_lock_of(folder))
     for lock in root.glob(f"*{_LOCK}"):
         try:
             descriptor = os.open(lock, os.O_RDWR)

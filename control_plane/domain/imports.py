@@ -6,6 +6,7 @@ import re
 from enum import StrEnum
 
 from common.errors import invalid
+from common.files.locations import normalised_folder
 from control_plane.domain.fields import not_built
 
 __all__ = ["ImportMode", "check_data_location", "check_import_mode", "check_output_location"]
@@ -49,8 +50,8 @@ def check_output_location(value: str, *, field: str, source: str | None = None) 
         InvalidInput: It is neither `s3://BUCKET/FOLDER/` nor `file:///FOLDER/`, too long, or the folder that is read.
     """
     _check_location(value, field=field, want="a folder, s3://BUCKET/FOLDER/ or file:///FOLDER/")
-    folder = value.rstrip("/")
-    if source is not None and folder in (source.rstrip("/"), source.rpartition("/")[0]):
+    folder = normalised_folder(value)
+    if source is not None and folder in (normalised_folder(source), normalised_folder(source.rpartition("/")[0])):
         raise invalid(field, got=value, want=f"another folder than that of {source}")
     return value
 

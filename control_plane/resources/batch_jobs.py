@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from common.errors import invalid
+from common.files.locations import normalised_folder
 from common.filters import Target, filter_target
 from control_plane.domain.campaigns import check_exploration, check_influence
 from control_plane.domain.events import event_rules
@@ -86,7 +87,7 @@ class _BatchJobs(ResourceOperations):
             payload,
             subject=row.arn,
             group_arn=version.dataset_group_arn,
-            output_folder=payload.output_location.rstrip("/"),
+            output_folder=normalised_folder(payload.output_location),
         )
 
 

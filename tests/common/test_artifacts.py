@@ -4,10 +4,11 @@ import pytest
 from obstore.store import MemoryStore
 
 from common.artifacts import MANIFEST, open_artifact, publish_artifact, remove_copies
-from common.errors import CorruptArtifact, InvalidInput, ResourceAlreadyExists, ResourceNotFound
+from common.errors import CorruptArtifact, InvalidInput, ResourceAlreadyExists, ResourceNotFound, StorageFull
 from common.settings import StoreSettings
 from common.storage.objects import ObjectStore, open_store
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
+from tests.disks import file_size_limit
 
 
 @pytest.fixture
@@ -58,6 +59,17 @@ def test_what_is_stopped_between_two_files_publishes_none(store, tmp_path):
         publish_artifact(store, "artifacts/one", files=folder, manifest=ArtifactManifest(), check=check)
 
     assert seen == [[], ["a.npy"]]
+    assert list(store.list("artifacts/one")) == []
+
+
+@pytest.mark.parametrize("size", [2000, 10], ids=["a file", "the manifest"])
+def test_nothing_stays_of_what_a_full_store_has_no_space_for(store, tmp_path, size):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "a.npy").write_bytes(b"x")
+    (folder / "b.npy").write_bytes(b"x" * size)
+    with file_size_limit(50), pytest.raises(StorageFull):
+        publish_artifact(store, "artifacts/one", files=folder, manifest=ArtifactManifest())
     assert list(store.list("artifacts/one")) == []
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Final
 
-from common.process.held_folder import HeldFolder
+from common.process.held_folder import HeldFolder, temporary_root
 
 __all__ = ["usable_cache"]
 
@@ -34,7 +33,6 @@ def usable_cache(of_job: Path) -> Path:
     if of_job.parent.is_dir():
         return of_job
     if of_job not in _held:
-        root = Path(gettempdir()) / f"tailorbird-batch-{os.getuid()}"
         name = hashlib.sha256(os.fsencode(of_job)).hexdigest()[:32]
-        _held[of_job] = HeldFolder(root, name, idle_seconds=_IDLE_SECONDS)
+        _held[of_job] = HeldFolder(temporary_root("batch"), name, idle_seconds=_IDLE_SECONDS)
     return _held[of_job].path

@@ -152,7 +152,7 @@ def read_input(
         except BrokenFile as error:
             raise INPUT_PATH.invalid(location, f"whose file {source.name} cannot be read: {error}") from error
         except OSError as error:
-            raise Unavailable(f"{source.name}: cannot be read or unpacked now ({error.strerror})") from error
+            raise Unavailable(f"{source.name}: cannot be read or unpacked now ({error.strerror or error})") from error
     if not batch_input.n_lines:
         raise INPUT_PATH.invalid(location, "where no line is, want one JSON object a line")
     return batch_input

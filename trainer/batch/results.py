@@ -6,6 +6,7 @@ lines it answers, and nothing is published of a job that does not end.
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -16,7 +17,7 @@ from typing import Final, NamedTuple, Self
 
 import polars as pl
 
-from common.errors import Unavailable
+from common.errors import InvalidInput, Unavailable
 from trainer.batch.inputs import BatchInput
 
 __all__ = ["ENDING", "OutputFile", "PartResult", "Results"]
@@ -103,7 +104,8 @@ class Results(AbstractContextManager["Results"]):
         """Yield the files of the output, one for each of the input, once all parts are there.
 
         Raises:
-            Unavailable: The disk is full or has failed, or answers to Parquet cannot be written as such.
+            Unavailable: The disk is full or has failed.
+            InvalidInput: Answers to Parquet cannot be written as such, however often it is tried.
         """
         absent = self._begin.count(_ABSENT)
         assert not absent, f"{absent} parts have no result"
@@ -119,15 +121,19 @@ class Results(AbstractContextManager["Results"]):
                 if file.columns is not None:
                     self._to_parquet(text, table, file.columns)
                     if (rows := _n_rows(table)) != lines:
-                        raise Unavailable(f"{file.name}{ENDING}: got {rows:,} rows, want {lines:,}, one an answer")
+                        raise InvalidInput(
+                            f"{file.name}{ENDING}: got {rows:,} rows, want {lines:,}, one an answer; use JSON Lines"
+                        )
                 yield OutputFile(f"{file.name}{ENDING}", text if file.columns is None else table, lines)
             except pl.exceptions.PolarsError as error:
                 first_line = str(error).split("\n", 1)[0]
-                raise Unavailable(
+                if _is_of_machine(error):
+                    raise Unavailable(f"the trainer's work folder cannot be written ({first_line})") from error
+                raise InvalidInput(
                     f"{file.name}{ENDING}: the answers cannot be written as Parquet ({first_line}); JSON Lines can be"
                 ) from error
             except OSError as error:
-                raise Unavailable(f"the trainer's work folder cannot be written ({error.strerror})") from error
+                raise Unavailable(f"the trainer's work folder cannot be written ({error.strerror or error})") from error
             text.unlink()
             table.unlink(missing_ok=True)
 
@@ -142,6 +148,11 @@ class Results(AbstractContextManager["Results"]):
             pl.scan_ndjson(escape(str(text)), schema=schema).sink_parquet(table)
         else:
             pl.DataFrame(schema=schema).write_parquet(table)
+
+
+def _is_of_machine(error: pl.exceptions.PolarsError) -> bool:
+    """Return whether a disk failed or is full. While Parquet is written, Polars says so by its words alone."""
+    return re.search(r"\(os error \d+\)", str(error)) is not None
 
 
 def _n_rows(table: Path) -> int:

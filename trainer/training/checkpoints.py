@@ -28,7 +28,7 @@ __all__ = ["SNAPSHOT", "StoredCheckpoints"]
 
 #: What the checkpoints of a folder are of: a `KeptSnapshot`.
 SNAPSHOT: Final = "snapshot.json"
-_FACTS: Final = "facts"
+_FACTS, _SECONDS = "facts", "seconds"
 #: Pause after a checkpoint, in times that it took to write: so they cost a twentieth of the time at most.
 _PAUSE: Final = 20.0
 #: What reading a damaged file may raise: flipped bits say that it is compressed, or encrypted (RuntimeError).
@@ -55,8 +55,15 @@ class StoredCheckpoints:
         self._plan = plan
         self._folder = folder
         self._clock = clock
-        self._began = clock()
+        self._resumed_seconds = 0.0
+        # Of the fit that runs: how long earlier attempts took for what it goes on from, and when it began here.
+        self._seconds, self._began = 0.0, clock()
         self._due_at = self._began + plan.every_seconds
+
+    @property
+    def resumed_seconds(self) -> float:
+        """How long earlier attempts have fitted what this one goes on from; what was thrown away does not count."""
+        return self._resumed_seconds
 
     def is_due(self) -> bool:
         """Return whether the last checkpoint, or the beginning, is long enough ago."""
@@ -69,36 +76,35 @@ class StoredCheckpoints:
         try:
             private_file(file)
             facts = np.frombuffer(json.dumps(dict(checkpoint.facts), default=float).encode(), np.uint8)
-            arrays: dict[str, Any] = {_FACTS: facts, **checkpoint.arrays}
+            seconds = np.array(self._seconds + began - self._began)
+            arrays: dict[str, Any] = {_FACTS: facts, _SECONDS: seconds, **checkpoint.arrays}
             np.savez(file, allow_pickle=False, **arrays)
             size = file.stat().st_size
             # Before the checkpoint: whoever finds one finds what it is of.
-            snapshot = self._plan.snapshot
-            snapshot = snapshot.model_copy(update={"seconds": snapshot.seconds + began - self._began})
-            self._store.put(f"{self._plan.location}/{SNAPSHOT}", snapshot.model_dump_json().encode())
+            self._store.put(f"{self._plan.location}/{SNAPSHOT}", self._plan.snapshot.model_dump_json().encode())
             self._store.put(f"{self._plan.location}/{key}.npz", file)
         except (OSError, TailorbirdError) as error:
             # A fit that is complete is worth more than one that could go on.
             _log.warning("checkpoint_not_written", key=key, cause=str(error))
         else:
-            seconds = round(self._clock() - began, 3)
-            _log.info("checkpoint_written", key=key, bytes=size, seconds=seconds)
+            _log.info("checkpoint_written", key=key, bytes=size, seconds=round(self._clock() - began, 3))
         finally:
             file.unlink(missing_ok=True)
         now = self._clock()
         self._due_at = now + max(self._plan.every_seconds, _PAUSE * (now - began))
 
     def load(self, key: str) -> Checkpoint | None:
-        """Return the checkpoint of a key; None where there is none, or one that cannot be read.
+        """Return the checkpoint of a key, with which a fit begins; None for none, and for one that cannot be read.
 
         Raises:
             Unavailable: The store cannot be reached.
         """
+        self._seconds, self._began = 0.0, self._clock()
         file = self._folder / "kept-checkpoint.npz"
         try:
             private_file(file)
             self._store.download(f"{self._plan.location}/{key}.npz", file)
-            checkpoint = _read(file)
+            checkpoint, self._seconds = _read(file)
         except ResourceNotFound:
             return None
         except _UNREADABLE as error:
@@ -107,15 +113,16 @@ class StoredCheckpoints:
             return None
         finally:
             file.unlink(missing_ok=True)
+        self._resumed_seconds += self._seconds
         _log.info("checkpoint_read", key=key)
         return checkpoint
 
 
-def _read(file: Path) -> Checkpoint:
-    """Read a file, every byte of which is checked."""
+def _read(file: Path) -> tuple[Checkpoint, float]:
+    """Read a file, every byte of which is checked: a checkpoint, and the seconds that went into it."""
     with file.open("rb") as stream, np.load(stream, allow_pickle=False) as opened:
         arrays: dict[str, NDArray[Any]] = {name: opened[name] for name in opened.files}
-    facts = json.loads(arrays.pop(_FACTS).tobytes())
+    facts, seconds = json.loads(arrays.pop(_FACTS).tobytes()), float(arrays.pop(_SECONDS))
     if not isinstance(facts, dict):
         raise TypeError(f"`facts`: got {type(facts).__name__}, want an object")
-    return Checkpoint(arrays, facts)
+    return Checkpoint(arrays, facts), seconds

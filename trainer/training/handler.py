@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.artifacts import MANIFEST, discard, publish_artifact, read_manifest
 from common.deletions import DeletionWatch
-from common.errors import ResourceAlreadyExists, ResourceNotFound, TailorbirdError, Unavailable
+from common.errors import ResourceAlreadyExists, ResourceNotFound, StorageFull, TailorbirdError, Unavailable
 from common.logs import get_logger
 from common.settings import StoreSettings
 from common.storage import Store
@@ -26,6 +26,7 @@ from trainer.training.data_size import count_data
 from trainer.training.job_checkpoints import JobCheckpoints
 from trainer.training.memory import MemoryBudget, Reservation, needed_bytes
 from trainer.training.process import TrainingRun, run_training
+from trainer.training.progress import RESUMED
 from trainer.training.snapshot import INTERACTIONS, Snapshot, take_snapshot
 from trainer.training.spec import (
     ARTIFACT,
@@ -124,7 +125,7 @@ class TrainingJobHandler:
                 checkpoints.going_on(),
             ):
                 manifest = self._run(spec, folder, context, on_start=reservation.begin)
-            hours = _hours(checkpoints.seconds + time.monotonic() - began)
+            hours = _hours(manifest.stage_seconds.get(RESUMED, 0.0) + time.monotonic() - began)
             context.report(fraction=0.98, activity="publishing")
             context.confirm()
             _complete(manifest, payload, snapshot)
@@ -217,7 +218,8 @@ class TrainingJobHandler:
             manifest = publish_artifact(
                 self._store, location, files=folder / ARTIFACT, manifest=manifest, check=context.check
             )
-        except JobCancelled:
+        except (JobCancelled, StorageFull):
+            # Where the store went away instead, the manifest may be there and name it: maintenance looks later.
             self._remove_measured(manifest, location)
             raise
         except ResourceAlreadyExists:

@@ -40,12 +40,6 @@ class JobCheckpoints:
         self._store = store
         self._location = f"{artifact_location}/{_FOLDER}"
         self._is_resumed = False
-        self._seconds = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """How long earlier attempts have trained for what this one goes on from."""
-        return self._seconds
 
     def snapshot(self, *, deletions: Collection[str]) -> Snapshot | None:
         """Return the snapshot of an attempt that has left checkpoints; None where there is none to go on from.
@@ -72,7 +66,7 @@ class JobCheckpoints:
             self.remove()
             return None
         _log.info("training_resumed", location=self._location)
-        self._is_resumed, self._seconds = True, kept.seconds
+        self._is_resumed = True
         return Snapshot(kept.tables, Position(kept.event_epoch, kept.event_offset))
 
     def plan(self, snapshot: Snapshot, *, deletions: Collection[str], every_seconds: float) -> CheckpointPlan:
@@ -83,7 +77,6 @@ class JobCheckpoints:
             event_epoch=watermark.epoch,
             event_offset=watermark.offset,
             deletions=tuple(deletions),
-            seconds=self._seconds,
         )
         return CheckpointPlan(location=self._location, every_seconds=every_seconds, snapshot=kept)
 

@@ -27,7 +27,7 @@ from trainer.training.champion import compare_with_champion
 from trainer.training.checkpoints import StoredCheckpoints
 from trainer.training.loading import LoadedData
 from trainer.training.offline_evaluation import OfflineEvaluation
-from trainer.training.progress import StageProgress
+from trainer.training.progress import RESUMED, StageProgress
 from trainer.training.spec import ARTIFACT, CHAMPION, MEASURED_MODEL, TrainingSpec
 
 __all__ = [
@@ -158,6 +158,7 @@ class Measured(Generic[LoadedT, SplitT, ModelT]):
         evaluation: What was measured of it.
         tuned: The hyperparameters that tuning chose, by name.
         highest_test_key: As `LearningSteps.keep_measured` returns it.
+        checkpoints: What the fitter goes on from and keeps; None where it begins anew.
     """
 
     training: Training
@@ -171,6 +172,12 @@ class Measured(Generic[LoadedT, SplitT, ModelT]):
     evaluation: OfflineEvaluation
     tuned: dict[str, str]
     highest_test_key: int | None
+    checkpoints: StoredCheckpoints | None
+
+    @property
+    def resumed_seconds(self) -> float:
+        """How long earlier attempts have fitted what this one went on from."""
+        return 0.0 if self.checkpoints is None else self.checkpoints.resumed_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,15 +263,28 @@ def measure(
         config = read_config(recipe, {**spec.configuration.hyperparameters, **tuned})
     # The registry names fitters by one type; the steps know what their kind's learn from.
     fitter: Any = make_fitter(recipe, config, seed=spec.seed, progress=stage_progress)
+    checkpoints = None
     if spec.checkpoints is not None and isinstance(fitter, KeepsCheckpoints):
-        fitter.keep_checkpoints(StoredCheckpoints(training.store, spec.checkpoints, training.folder))
+        checkpoints = StoredCheckpoints(training.store, spec.checkpoints, training.folder)
+        fitter.keep_checkpoints(checkpoints)
     with stage_progress.stage("fit"):
         model = steps.fit(fitter, split, loaded)
     with stage_progress.stage("evaluate", metrics=fitter.report):
         evaluation = steps.evaluate(fitter, model, split, loaded)
         highest_test_key = steps.keep_measured(model, split, loaded, training.folder / MEASURED_MODEL)
     return Measured(
-        training, steps, stage_progress, config, fitter, loaded, split, model, evaluation, tuned, highest_test_key
+        training,
+        steps,
+        stage_progress,
+        config,
+        fitter,
+        loaded,
+        split,
+        model,
+        evaluation,
+        tuned,
+        highest_test_key,
+        checkpoints,
     )
 
 
@@ -284,6 +304,8 @@ def finish(measured: Measured[LoadedT, SplitT, ModelT]) -> manifest_pb2.Artifact
     manifest.recipe_config_json = measured.config.model_dump_json()
     evaluation.describe(manifest, warnings=loaded.warnings)
     manifest.tuned_hyper_parameters.update(measured.tuned)
+    if measured.resumed_seconds:
+        manifest.stage_seconds[RESUMED] = measured.resumed_seconds
     if measured.highest_test_key is not None:
         manifest.highest_test_key = measured.highest_test_key
     return manifest

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from recipes.ports import SECONDS_IN_ALL, FitProgress
 
-__all__ = ["STAGES", "Stage", "StageProgress", "SubProgress"]
+__all__ = ["RESUMED", "STAGES", "Stage", "StageProgress", "SubProgress"]
 
 
 class Stage(NamedTuple):
@@ -29,6 +29,8 @@ class Stage(NamedTuple):
     weight: float
 
 
+#: The name in a manifest's `stage_seconds` of what earlier attempts had done of the fits, where one went on from them.
+RESUMED: Final = "resumed"
 #: By the names under which a manifest's `stage_seconds` has them.
 STAGES: Final[Mapping[str, Stage]] = {
     "load": Stage("loading data", 5),

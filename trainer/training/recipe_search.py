@@ -24,7 +24,7 @@ from recipes.ports import FitProgress
 from recipes.spec import RecipeKind
 from trainer.training.champion import describe_pair
 from trainer.training.program import LearningSteps, Measured, Training, finish, measure
-from trainer.training.progress import SubProgress
+from trainer.training.progress import RESUMED, SubProgress
 from trainer.training.spec import ARTIFACT, MEASURED_MODEL, TrainingSpec
 
 __all__ = ["search_recipe"]
@@ -67,6 +67,7 @@ def search_recipe(
     total = len(search.candidates) + _FINISH
     trials: list[evaluation_pb2.RecipeCandidate] = []
     best: _Trial | None = None
+    resumed_by_others = 0.0
     for number, candidate in enumerate(search.candidates):
         words = f"{candidate.recipe} ({number + 1} of {len(search.candidates)})"
         reporter = _Reporter(progress, words=words, span=(number / total, (number + 1) / total))
@@ -78,6 +79,7 @@ def search_recipe(
         if best is None or trial.beats(best, metric=search.metric_name):
             best, trial = trial, best
         if trial is not None:
+            resumed_by_others += trial.measured.resumed_seconds if trial.measured is not None else 0.0
             trial.forget()
     if best is None or best.measured is None:
         raise InvalidInput(_nothing_fits(trials))
@@ -88,6 +90,8 @@ def search_recipe(
     message.recipe_choice.judged_by = search.metric_name
     message.recipe_choice.candidates.extend(trials)
     manifest = finish(best.measured)
+    if resumed_by_others:
+        manifest.stage_seconds[RESUMED] += resumed_by_others
     for name in (ARTIFACT, MEASURED_MODEL):
         (best.folder / name).rename(folder / name)
     return manifest

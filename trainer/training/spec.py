@@ -90,14 +90,12 @@ class KeptSnapshot(_Message):
         event_epoch: Epoch of the last event that they hold.
         event_offset: Its offset.
         deletions: Names of the deletions of users that were in force.
-        seconds: How long was trained for the checkpoints, loading left out.
     """
 
     tables: tuple[TableVersion, ...]
     event_epoch: int
     event_offset: int
     deletions: tuple[str, ...]
-    seconds: float = 0.0
 
 
 class CheckpointPlan(_Message):

@@ -9,12 +9,10 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import gettempdir
 from typing import Protocol
 from weakref import finalize
 
-from common.process.held_folder import HeldFolder
+from common.process.held_folder import HeldFolder, temporary_root
 from recipes.ports import FitProgress, ignore_progress
 from trainer.training.program import Training
 from trainer.training.spec import TrainingSpec
@@ -60,8 +58,7 @@ class _Opened:
 
         self.spec = spec
         # What processes left that were killed goes when the next one comes.
-        root = Path(gettempdir()) / f"tailorbird-trials-{os.getuid()}"
-        folder = HeldFolder(root, f"{os.getpid()}-{secrets.token_hex(8)}", idle_seconds=0.0)
+        folder = HeldFolder(temporary_root("trials"), f"{os.getpid()}-{secrets.token_hex(8)}", idle_seconds=0.0)
         self._remove_folder = finalize(self, folder.remove)
         training = Training.open(TrainingSpec.model_validate_json(spec), folder.path)
         steps: MeasuresTrials = PROGRAMS[training.recipe.kind](training)  # type: ignore[assignment]  # tuned kinds are

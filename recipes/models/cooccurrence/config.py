@@ -7,12 +7,14 @@ from typing import ClassVar, Final
 from recipes.config import RecipeConfig, hyperparameter
 from recipes.data.size import DataSize
 from recipes.hyper_parameters import COOCCURRENCE, COOCCURRENCE_FEATURES
+from recipes.models.cooccurrence.gram_matrix import neighbour_limit
 
 __all__ = ["CooccurrenceConfig"]
 
-#: Measured at the peak: blocks of pairs while they are counted, and what all pairs take.
-_BLOCKS: Final = 40 * 1024**2
-_PER_PAIR: Final = 10
+#: Measured at the peak: blocks of pairs while they are counted, histories, and weights of neighbours with a copy.
+_BLOCKS: Final = 50 * 1024**2
+_PER_INTERACTION: Final = 40
+_PER_NEIGHBOUR: Final = 16
 
 
 class CooccurrenceConfig(RecipeConfig):
@@ -38,7 +40,9 @@ class CooccurrenceConfig(RecipeConfig):
     def fit_bytes(self, size: DataSize) -> int:
         """Return about how much memory a fit takes at its peak, beside the data.
 
-        bytes = 40 MiB + 10 pairs, those that the same users have used; items that the percentiles leave out, often the
-        most used ones, have none.
+        bytes = 50 MiB + 40 interactions + 16 neighbours: pairs that enough users have used, up to a limit to each item.
+        Items that the percentiles leave out, often the most used ones, have none, so it is rather too many.
         """
-        return _BLOCKS + _PER_PAIR * size.pairs()
+        pairs = size.pairs() // max(1, self.min_cointeraction_count)
+        kept = min(pairs, neighbour_limit(size.items) * size.items)
+        return _BLOCKS + _PER_INTERACTION * size.interactions + _PER_NEIGHBOUR * kept

@@ -24,6 +24,7 @@ from recipes.models.cooccurrence.gram_matrix import (
     GramMatrix,
     build_gram_matrix,
     distinct_items,
+    neighbour_limit,
     neighbours,
 )
 from recipes.models.ease.cold_items import ContentWeights, with_content
@@ -85,7 +86,7 @@ class EASEFitter:
         weights = self._solve(gram, dense=dense)
         discount = np.maximum(popularity, 1).astype(np.float32) ** np.float32(-self._config.popularity_discount_factor)
         values = weights.values * discount[weights.columns]
-        near = neighbours(SparseRows(weights.offsets, weights.columns, values))
+        near = neighbours(SparseRows(weights.offsets, weights.columns, values), limit=neighbour_limit(data.n_items))
         learnt = None
         if data.items:
             learnt = ContentWeights.learn(

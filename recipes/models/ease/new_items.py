@@ -17,7 +17,7 @@ from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
 from recipes.components.new_items import columns_of
 from recipes.data.columns import Columns
-from recipes.data.histories import FloatArray
+from recipes.data.histories import FloatArray, ItemIndexes
 from recipes.models.lsa.content_vectors import ContentVectors
 from recipes.models.lsa.saved_content import save_content
 from recipes.ports import ContentColumns, EncodedItems, Neighbours
@@ -27,7 +27,8 @@ __all__ = ["NewItemWeights", "RelatedItemEncoder", "load_weights", "save_weights
 
 #: Items that a new item speaks for, at most.
 NEIGHBOURS: Final = 100
-#: Scores worked out at once, 16 MiB of them.
+#: New items that are weighed together, and scores worked out at once, 16 MiB of them.
+_ROWS: Final = 256
 _SCORES: Final = 1 << 22
 _ARRAYS: Final = ("new_item_speaks", "new_item_heard", "new_item_likeness")
 
@@ -73,16 +74,30 @@ class RelatedItemEncoder:
 
     def _neighbours(self, content: FloatArray) -> Neighbours:
         """List the items that speak for content most, of those that do at all."""
-        heard = self.weights.heard
-        most = min(NEIGHBOURS, len(heard))
+        most = min(NEIGHBOURS, len(self.weights.heard))
         items, weights = np.full((len(content), most), -1, np.int32), np.zeros((len(content), most), np.float32)
-        size = max(1, _SCORES // max(1, len(heard)))
-        for begin in range(0, len(content), size):
-            for row, scores in enumerate(content[begin : begin + size] @ heard.T, begin):
-                best = top_k(scores, most)
-                best = best[scores[best] > 0.0]
-                items[row, : len(best)], weights[row, : len(best)] = best, scores[best]
+        for begin in range(0, len(content), _ROWS):
+            part = slice(begin, begin + _ROWS)
+            self._fill_neighbours(content[part], items[part], weights[part])
+        items[weights <= 0.0], weights[weights <= 0.0] = -1, 0.0
         return Neighbours(items, weights)
+
+    def _fill_neighbours(self, content: FloatArray, items: ItemIndexes, weights: FloatArray) -> None:
+        """Fill in the highest scores, float32 [rows, most], best first, and whose they are, int32 of the same shape.
+
+        All new items are weighed beside some items of the model, then beside the next ones, so that these are read
+        once: there are more of them than the processor's caches hold.
+        """
+        heard, most = self.weights.heard, items.shape[1]
+        weights[:] = -np.inf
+        size = max(1, _SCORES // len(content))
+        for first in range(0, len(heard), size):
+            for row, scores in enumerate(content @ heard[first : first + size].T):
+                # Those of before first: of equals the first one counts.
+                merged = np.concatenate([weights[row], scores])
+                best = top_k(merged, most)
+                items[row] = np.where(best < most, items[row, np.minimum(best, most - 1)], best + (first - most))
+                weights[row] = merged[best]
 
 
 def save_weights(encoder: RelatedItemEncoder, folder: Path) -> None:

@@ -33,13 +33,13 @@ def inference_request(version, name="weekly", source="s3://lake/users.json", out
     )
 
 
-def segment_request(version, name="weekly", **members):
+def segment_request(version, name="weekly", output="s3://results/", **members):
     return segment.CreateBatchSegmentJobRequest(
         job_name=name,
         solution_version_arn=version,
         role_arn=ROLE,
         job_input=segment.BatchSegmentJobInput(s3_data_source=S3DataConfig(path="s3://lake/items.json")),
-        job_output=segment.BatchSegmentJobOutput(s3_data_destination=S3DataConfig(path="s3://results/")),
+        job_output=segment.BatchSegmentJobOutput(s3_data_destination=S3DataConfig(path=output)),
         **members,
     )
 
@@ -85,13 +85,20 @@ def test_a_job_waits_as_it_was_asked_for_and_is_listed_by_its_version(world):
         world.resources.solutions.delete(world.resources.versions.describe(version).solution_arn)
 
 
-def test_jobs_with_one_folder_of_output_are_done_one_after_the_other(world):
+@pytest.mark.parametrize(
+    ("folder", "another"),
+    [
+        ("s3://results/a/", "s3://results/a"),
+        ("file:///data/my results/", "file:///data//./my%20results"),
+    ],
+)
+def test_jobs_with_one_folder_of_output_are_done_one_after_the_other(world, folder, another):
     inference_version, segment_version = (
         version_of(world, name) for name in ("aws-popularity-count", "aws-item-affinity")
     )
-    world.resources.batch_inference.create(inference_request(inference_version))
+    world.resources.batch_inference.create(inference_request(inference_version, output=folder))
     world.clock.advance(seconds=1)
-    world.resources.batch_segments.create(segment_request(segment_version))
+    world.resources.batch_segments.create(segment_request(segment_version, output=another))
     world.clock.advance(seconds=1)
     world.resources.batch_inference.create(inference_request(inference_version, "other", output="s3://results/b/"))
 
@@ -110,6 +117,7 @@ def test_jobs_with_one_folder_of_output_are_done_one_after_the_other(world):
         ({"num_results": 501}, "numResults`: got 501"),
         ({"source": "users.json"}, r"jobInput\.s3DataSource\.path`: got 'users.json', want s3://BUCKET/KEY"),
         ({"output": "s3://lake/"}, r"jobOutput\.s3DataDestination\.path`: got 's3://lake/', want another folder"),
+        ({"source": "file:///in/u.json", "output": "file:////%69n/./"}, "path`: got 'file:////%69n/./', want another"),
         (
             {"batch_inference_job_config": inference.BatchInferenceJobConfig(ranking_influence={"FRESHNESS": 1.0})},
             "batchInferenceJobConfig.rankingInfluence",

@@ -242,7 +242,7 @@ def test_the_largest_of_each_row():
 
 def test_neighbours_that_speak_against_an_item_are_kept_too():
     weights = SparseRows(np.array([0, 3]), np.array([0, 1, 2], np.int32), np.array([0.1, -0.5, 0.3], np.float32))
-    assert neighbours(weights, least=2, entries=0).columns.tolist() == [1, 2]
+    assert neighbours(weights, limit=2).columns.tolist() == [1, 2]
 
 
 def test_nobody_and_nothing_are_no_error():

@@ -221,6 +221,30 @@ def test_new_items_that_their_dataset_has_no_longer_leave(runtime, named):
     assert again.current.vectors.tolist() == both.current.vectors[:1].tolist()
 
 
+def test_of_many_items_that_come_at_once_requests_read_an_eighth_more_at_a_time(runtime, named):
+    model = replace(runtime.models[SIMILAR], new_items=NewItemList.behind(N_ITEMS))
+    puts = [Put(number, f"many-{number:03}", {"T1": "lower", "NAME": f"x{number}"}) for number in range(1, 61)]
+    features = Features.of(None, AvroSchema.parse(ITEMS), offset=0).with_puts(puts)
+    table = FilterTable.of(model.items, features, new_ids=model.new_items.ids)
+
+    def rounds(**size):
+        last = EncodedNewItems()
+        while not last.is_complete:
+            last = encoded_new_items(model, table, last, **size)
+            yield last.current
+
+    (at_once,) = rounds()
+    little_by_little = list(rounds(most=1))
+    assert len(little_by_little) == 60
+    sizes = list(dict.fromkeys(map(len, little_by_little)))
+    assert sizes == [*range(1, 10), 11, 13, 15, 17, 20, 23, 26, 30, 34, 39, 44, 50, 57, 60]
+    assert len({id(current) for current in little_by_little}) == len(sizes)
+    last = little_by_little[-1]
+    assert last.items.tolist() == at_once.items.tolist()
+    np.testing.assert_array_equal(last.vectors, at_once.vectors)
+    np.testing.assert_array_equal(last.neighbours.items, at_once.neighbours.items)
+
+
 def test_a_column_that_was_of_numbers_when_the_model_learnt_says_nothing_once_it_is_of_texts():
     fields = [{"name": "ITEM_ID", "type": "string"}, {"name": "SIZE", "type": ["null", "string"]}]
     schema = AvroSchema.parse(json.dumps({"type": "record", "name": "Items", "fields": fields}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -13,6 +14,7 @@ from trainer.batch.inputs import PART_LINES, read_input
 from trainer.batch.lines import Answers, read_lines, text_member
 from trainer.batch.results import PartResult, Results
 from trainer.files.sources import SourceFile
+from trainer.worker import is_retryable
 
 COLUMNS = {"recommendedItems": pl.List(pl.String()), "scores": pl.List(pl.Float64())}
 
@@ -72,7 +74,7 @@ def test_files_are_in_the_order_of_their_lines(batch_input, tmp_path, folder):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"c.parquet.out: got 500 rows, want 502"),
+        (b"", r"c.parquet.out: got 500 rows, want 502, one an answer; use JSON Lines"),
         (b'{"input":\n', r"c.parquet.out: the answers cannot be written as Parquet \(.+\); JSON Lines can be"),
     ],
 )
@@ -85,8 +87,21 @@ def test_a_table_that_lacks_rows_or_cannot_be_written_is_not_published(batch_inp
             results.add(place, result)
         files = results.files()
         assert [next(files).name for _ in range(2)] == ["a.json.out", "b.json.out"]
-        with pytest.raises(Unavailable, match=message):
+        with pytest.raises(InvalidInput, match=message) as refused:
             next(files)
+    assert not is_retryable(refused.value)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
+def test_a_table_for_which_the_disk_has_no_space_is_tried_again(tmp_path):
+    pl.DataFrame({"userId": ["u"]}).write_parquet(tmp_path / "c.parquet")
+    only = read_input([SourceFile("c.parquet", tmp_path / "c.parquet")], tmp_path, location="s3://films/")
+    (tmp_path / "output.parquet").symlink_to("/dev/full")
+    with Results(only, tmp_path, output_columns=COLUMNS) as results:
+        results.add(0, answered(only[0]))
+        with pytest.raises(Unavailable, match=r"the trainer's work folder cannot be written \(.*os error") as failed:
+            next(results.files())
+    assert is_retryable(failed.value)
 
 
 @pytest.mark.parametrize(

@@ -131,22 +131,33 @@ def test_a_checkpoint_that_cannot_be_written_stops_no_fit(process, store):
     assert [entry["event"] for entry in logs] == ["checkpoint_not_written"]
 
 
-def test_the_next_attempt_learns_from_the_same_versions_of_tables_and_its_time_is_added(store, tmp_path):
+def test_the_next_attempt_learns_from_the_same_versions_of_tables(process, store):
     assert JobCheckpoints(store, ARTIFACT).snapshot(deletions=["gone"]) is None
-    (tmp_path / "work").mkdir()
-    spent = 0.0
-    for seconds in (30.0, 12.0):
-        times = itertools.count(5.0, seconds)
-        attempt = JobCheckpoints(store, ARTIFACT)
-        assert attempt.snapshot(deletions=["gone"]) in (None, SNAPSHOT)
-        assert attempt.seconds == spent
-        plan = attempt.plan(SNAPSHOT, deletions=["gone"], every_seconds=0.0)
-        # Each look at the clock takes some time: it is one at the beginning, and another when a checkpoint is written.
-        StoredCheckpoints(store, plan, tmp_path / "work", clock=lambda times=times: next(times)).save("fit-1", KEPT)
-        spent += seconds
-    last = JobCheckpoints(store, ARTIFACT)
-    assert last.snapshot(deletions=["gone"]) == SNAPSHOT
-    assert last.seconds == 42.0
+    process().save("fit-1", KEPT)
+    assert JobCheckpoints(store, ARTIFACT).snapshot(deletions=["gone"]) == SNAPSHOT
+
+
+def test_the_time_of_what_is_gone_on_from_counts_and_no_other(process, store):
+    now = 0.0
+
+    def attempt(*fits):
+        """Go on with fits, each of which runs for some seconds; return what counts of earlier attempts."""
+        nonlocal now
+        checkpoints = process(clock=lambda: now)
+        for key, seconds in fits:
+            checkpoints.load(key)
+            now += seconds
+            checkpoints.save(key, KEPT)
+        return checkpoints.resumed_seconds
+
+    assert attempt(("fit-1", 30.0)) == 0.0
+    # One of another version of the code has another key.
+    assert attempt(("fit-2", 100.0)) == 0.0
+    assert attempt(("fit-1", 12.0), ("refit", 5.0)) == 30.0
+    assert attempt(("fit-1", 1.0), ("refit", 1.0)) == 42.0 + 5.0
+    for file in store.local_folder(ARTIFACT).rglob("fit-1.npz"):
+        file.write_bytes(b"damaged")
+    assert attempt(("fit-1", 1.0), ("refit", 1.0)) == 6.0
 
 
 @pytest.mark.parametrize("deletions", [["gone", "also gone"], []])

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import psutil
 import pytest
 
 from common.artifacts import MANIFEST, open_artifact
-from common.errors import InvalidInput, ResourceNotFound, Unavailable
+from common.errors import InvalidInput, ResourceNotFound, StorageFull, Unavailable
 from common.testing import wait_until
+from tests.disks import file_size_limit
 from tests.processes import descendants
-from tests.trainer.place import walks
-from tests.trainer.training.running import ENDLESS, opened, train
+from tests.trainer.place import train_here, walks
+from tests.trainer.training.running import ENDLESS, QUICK_V1, opened, train
 from trainer.training.process import run_training
 from trainer.worker import NO_DETAILS, CancelReason, JobCancelled, NullJobContext
 
@@ -77,6 +78,30 @@ def test_a_process_that_is_killed_becomes_a_reason_to_act_on_and_the_next_attemp
     assert list((filled.root / "work").iterdir()) == []
 
 
+class LostContext(NullJobContext):
+    """The context of a job whose attempt fails when a model has been fitted."""
+
+    def report(self, *, fraction, activity, details=NO_DETAILS):
+        if activity == "evaluating":
+            raise Unavailable("the store is away")
+
+
+def test_the_hours_of_a_training_count_what_it_goes_on_from(filled):
+    def going_on(*arguments, **options):
+        manifest = train_here(*arguments, **options)
+        resumed.append(manifest.stage_seconds["resumed"])
+        manifest.stage_seconds["resumed"] = 3600.0
+        return manifest
+
+    resumed = []
+    with pytest.raises(Unavailable, match="the store is away"):
+        train(filled, "aws-user-personalization", solution_config=QUICK_V1, context=LostContext())
+    result = train(filled, "aws-user-personalization", solution_config=QUICK_V1, run=going_on)
+
+    assert resumed[0] > 0.0
+    assert 1.0 < result.training_hours < 2.0
+
+
 class StoppedContext(NullJobContext):
     """The context of a job that its owner stops as soon as it is at some activity."""
 
@@ -105,22 +130,35 @@ class StoppedContext(NullJobContext):
         yield
 
 
-class StoppedBetweenPublications(NullJobContext):
-    """The context of a job that is stopped when the model is published as it was measured, and not yet as it serves."""
+class BetweenPublications(NullJobContext):
+    """The context of a job to which something happens between the publications of the model as measured and as served.
 
-    def __init__(self, store):
+    Args:
+        store: The shared store.
+        happen: Called then, before each file that follows.
+    """
+
+    def __init__(self, store, happen):
         self._store = store
+        self._happen = happen
 
     def check(self):
         paths = [stored.path for stored in self._store.list("artifacts")]
         if any("/measured-" in path and path.endswith(MANIFEST) for path in paths):
-            raise JobCancelled(CancelReason.STOP)
+            self._happen()
+
+
+def stopped_between_publications(store):
+    def stop():
+        raise JobCancelled(CancelReason.STOP)
+
+    return BetweenPublications(store, stop)
 
 
 @pytest.mark.parametrize("activity", ["taking a snapshot", "loading data", "evaluating", "publishing"])
 def test_a_training_is_stopped_whatever_it_does_and_leaves_nothing(filled, activity):
     is_late = activity == "publishing"
-    context = StoppedBetweenPublications(filled.store) if is_late else StoppedContext(activity)
+    context = stopped_between_publications(filled.store) if is_late else StoppedContext(activity)
     with pytest.raises(JobCancelled) as stopped:
         train(filled, context=context, run=run_training)
 
@@ -136,7 +174,15 @@ def test_a_stop_counts_although_what_it_leaves_cannot_be_removed(filled, monkeyp
 
     monkeypatch.setattr(type(filled.store), "delete_folder", fail)
     with pytest.raises(JobCancelled):
-        train(filled, context=StoppedBetweenPublications(filled.store))
+        train(filled, context=stopped_between_publications(filled.store))
+
+
+def test_what_finds_the_store_full_takes_all_that_it_has_written_away(filled):
+    with ExitStack() as limits:
+        context = BetweenPublications(filled.store, lambda: limits.enter_context(file_size_limit(10)))
+        with pytest.raises(StorageFull):
+            train(filled, context=context)
+    assert list(filled.store.list("artifacts")) == []
 
 
 def test_a_process_that_crashes_is_reported_by_its_signal(filled):

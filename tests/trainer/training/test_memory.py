@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+import tracemalloc
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +18,10 @@ from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 from protos.tailorbird.internal.v1 import jobs_pb2
 from recipes.catalog import get_recipe
 from recipes.data.size import DataSize
+from recipes.models.cooccurrence.config import CooccurrenceConfig
+from recipes.models.cooccurrence.fit import CooccurrenceFitter
 from recipes.registry import read_config
+from tests.recipes.suite import make_data
 from tests.trainer.place import HEADERS, walks
 from trainer.training import TrainingJobHandler
 from trainer.training.data_size import DistinctCount, count_data
@@ -64,13 +68,48 @@ def test_what_is_needed_grows_with_the_data_and_with_the_width():
         ("aws-similar-items", DataSize(users=10_000, items=3_000, interactions=200_000), 400),
         ("aws-similar-items", DataSize(users=10_000, items=5_900, interactions=200_000), 1279),
         ("aws-similar-items", DataSize(users=10_000, items=12_000, interactions=200_000), 299),
-        ("aws-sims", DataSize(users=10_000, items=6_000, interactions=200_000), 74),
-        ("aws-sims", DataSize(users=40_000, items=30_000, interactions=1_000_000), 262),
+        ("aws-ecomm-frequently-bought-together", DataSize(users=10_000, items=5_900, interactions=200_000), 1279),
     ],
 )
 def test_fits_of_pairs_of_items_take_about_what_was_measured(recipe, size, mib):
     config = read_config(get_recipe(recipe), {})
     assert config.fit_bytes(size) / MIB == pytest.approx(mib, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("size", "mib", "default_mib"),
+    [
+        # Without percentiles and minimum, and with the defaults; the last two with Zipf's law and few long histories.
+        (DataSize(users=10_000, items=6_000, interactions=200_000), 94, 53),
+        (DataSize(users=40_000, items=30_000, interactions=1_000_000), 172, 91),
+        (DataSize(users=4_000, items=10_000, interactions=598_044), 169, 90),
+        (DataSize(users=12_000, items=30_000, interactions=1_494_124), 265, 95),
+    ],
+)
+def test_counting_pairs_takes_what_is_kept_of_them_also_of_skewed_data(size, mib, default_mib):
+    everything = CooccurrenceConfig(min_cointeraction_count=0)
+    assert 0.85 * mib < everything.fit_bytes(size) / MIB < 2.0 * mib
+    assert 0.85 * default_mib < CooccurrenceConfig().fit_bytes(size) / MIB < 3.7 * default_mib
+
+
+def test_no_more_pairs_are_in_memory_than_are_estimated():
+    random = np.random.default_rng(3)
+    sequences = [random.permutation(12_000)[:800] for _ in range(8)]
+    data = make_data(sequences, n_items=12_000)
+    config = CooccurrenceConfig(min_cointeraction_count=0, max_item_interaction_count_percentile=1.0)
+    size = DataSize(users=8, items=12_000, interactions=8 * 800)
+    tracemalloc.start()
+    try:
+        CooccurrenceFitter(config, seed=0).fit(data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert size.pairs() > 5_000_000
+    assert peak < config.fit_bytes(size)
+
+
+def test_movielens_of_25_millions_is_counted_on_a_machine_of_four_gibibytes():
+    assert bytes_of("aws-sims", DataSize(users=162_541, items=62_423, interactions=25_000_095)) < 4 * GIB
 
 
 @pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 50_000])
