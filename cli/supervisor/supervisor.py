@@ -40,7 +40,8 @@ class Supervisor:
         output: Where lines and remarks go; what it raises costs lines and nothing else.
         restarts: When processes that ended are started again.
         liveness: When processes that run are taken for hung.
-        start_seconds: Time for all to become ready at the first start.
+        start_seconds: Time for all to become ready at the first start. On a new machine Python and Numba compile first,
+            40 s on two processors that do something else too.
         grace_seconds: Time for each to stop.
     """
 
@@ -51,7 +52,7 @@ class Supervisor:
         output: Output,
         restarts: RestartPolicy = RESTARTS,
         liveness: LivenessPolicy | None = None,
-        start_seconds: float = 60.0,
+        start_seconds: float = 180.0,
         grace_seconds: float = 15.0,
     ) -> None:
         guarded = GuardedOutput(output)
