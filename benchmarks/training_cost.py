@@ -39,6 +39,7 @@ from recipes.evaluation.ranking import target_ranks
 from recipes.ports import ItemScorer
 from recipes.registry import make_fitter, read_config
 from recipes.retrieval.scoring import catalogue_scores
+from recipes.training.loop import count_parts
 from trainer.training.artifact_writer import write_index
 from trainer.training.spec import TrainingOptions
 
@@ -52,7 +53,7 @@ _SHOWN: Final = ("epoch", "validation_ndcg_at_10", "network_validation_hit_rate_
 #: Share of an epoch between two lines on the loss.
 _LOGGED: Final = 0.05
 _GENERATING: Final = "generating the data"
-_EPOCH: Final = re.compile(r"^epoch \d+ of at most \d+$")
+_EPOCH: Final = re.compile(r"^(?:epoch|part of an epoch) \d+ of at most \d+$")
 
 
 class Size(NamedTuple):
@@ -106,7 +107,7 @@ class StageTimes:
         self._name, self._began, self._began_cpu = name, now, now_cpu
 
     def epochs(self, key: str) -> list[float]:
-        """Return the seconds of each epoch, its validations left out; key: `seconds` or `cpu_seconds`."""
+        """Return the seconds of each epoch or part of one, validations left out; key: `seconds` or `cpu_seconds`."""
         sums: dict[str, float] = {}
         for stage in self.stages:
             if _EPOCH.match(stage["stage"]):
@@ -133,7 +134,8 @@ def measure(size: Size, *, hyperparameters: Mapping[str, str], tested: int, inde
     recall = _recall(scorer, held_out)
     times.begin(None)
     count = len(held_out.learnt.interactions)
-    seconds, cpu_seconds = times.epochs("seconds"), times.epochs("cpu_seconds")
+    parts = count_parts(count)
+    seconds, cpu_seconds = ([parts * value for value in times.epochs(key)] for key in ("seconds", "cpu_seconds"))
     fitting = [stage["peak_mib"] for stage in times.stages if stage["stage"] != _GENERATING]
     return {
         **size._asdict(),

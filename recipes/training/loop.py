@@ -30,7 +30,7 @@ from recipes.training.optimizer import LinearSchedule, Optimizer, OptimizerState
 from recipes.training.progress import EpochProgress
 from recipes.training.row_updates import RowState, RowUpdates, number_rows
 
-__all__ = ["BestEpoch", "Trainer", "TrainingSteps", "to_numpy", "train"]
+__all__ = ["BestEpoch", "Trainer", "TrainingSteps", "count_parts", "to_numpy", "train"]
 
 #: Share of targets that are learnt without their context, or without their user's columns: not every request gives its
 #: context, and not every user has columns.
@@ -42,15 +42,11 @@ _CONTEXT, _USER_FEATURES = 1 << 20, 1 << 21
 #: A step changes the rows of the items that it reads alone where the catalogue has more than so many times as many.
 _ROWS_FROM = 4
 
-#: An epoch of more targets than this takes long: the average is evaluated before the first one, and each time that so
-#: many are learnt, for nobody has to wait for hours to see whether anything is learnt. Nothing is decided by that.
-_SHOWN_EVERY = 5_000_000
+#: An epoch of more targets than this takes long, and is divided: see `count_parts`.
+_LONGEST_EPOCH = 5_000_000
 
 #: Measures a network's parameters on held-out steps: the value that decides, and what else is to be remembered of them.
 Evaluate = Callable[[dict[str, FloatArray]], tuple[float, Mapping[str, float]]]
-
-#: Takes the average of the parameters within an epoch, and the share of the epoch that is done.
-Show = Callable[[dict[str, FloatArray], float], None]
 
 
 class TrainingSteps(NamedTuple):
@@ -65,6 +61,31 @@ class TrainingSteps(NamedTuple):
     histories: Histories
     weights: FloatArray
     side: SideFeatures
+
+    def part(self, number: int, *, parts: int, seed: int) -> TrainingSteps:
+        """Return the steps of some users: those of `parts` numbers in turn are all steps, each once.
+
+        Args:
+            number: From 1.
+            parts: As many as the users are divided into, anew after so many numbers.
+            seed: Decides with it which users belong together.
+        """
+        if parts == 1:
+            return self
+        turn, place = divmod(number - 1, parts)
+        numbers = np.random.default_rng([seed, turn]).permutation(len(self.histories))
+        kept = np.repeat(numbers % parts == place, self.histories.lengths())
+        return TrainingSteps(self.histories.where(kept), self.weights[kept], self.side.where(kept))
+
+
+def count_parts(steps: int) -> int:
+    """Return how many parts an epoch of so many targets is divided into, each of which counts as an epoch.
+
+    After each part the network is measured, the best state is kept, a checkpoint is due and the stopping rule decides:
+    tens of millions of targets are too many to see nothing meanwhile, to lose by a kill, and to learn once more than
+    is good.
+    """
+    return max(1, -(-steps // _LONGEST_EPOCH))
 
 
 class BestEpoch(NamedTuple):
@@ -97,6 +118,9 @@ class Trainer:
         shapes: Of batches, from `batching.choose_shapes`.
         items: Features of items; None where items are known by their use alone.
         seed: Of every random number.
+
+    Attributes:
+        seed: Of every random number.
     """
 
     def __init__(
@@ -118,7 +142,7 @@ class Trainer:
         self._sample = loss.negative_sampler(counts)
         self._shapes = shapes
         self._items = jax.tree.map(jnp.asarray, items)
-        self._seed = seed
+        self.seed = seed
         self._n_items = len(counts)
         self._row_capacity = max(rows * places for rows, places in shapes) + loss.n_sampled
         by_rows = loss.n_sampled > 0 and self._n_items > _ROWS_FROM * self._row_capacity
@@ -137,7 +161,6 @@ class Trainer:
         number: int,
         progress: EpochProgress,
         schedule: LinearSchedule,
-        show: Show | None = None,
     ) -> tuple[OptimizerState, float]:
         """Learn every window of the histories once.
 
@@ -147,21 +170,17 @@ class Trainer:
             number: Of the epoch; with the seed it decides every random number.
             progress: Receives the share of the epoch that is done.
             schedule: Of the step size.
-            show: Called within an epoch of very many targets; None for never.
 
         Returns:
             The new state, and the mean loss of a target.
         """
-        random = np.random.default_rng([self._seed, number])
+        random = np.random.default_rng([self.seed, number])
         batches = epoch_batches(steps.histories, steps.weights, shapes=self._shapes, random=random, side=steps.side)
         scale = np.float32(len(batches) / batches.mass)
         key = jax.random.key(int(random.integers(2**31)))
         learning: Any = state if self._row_updates is None else self._row_updates.begin(state)
         losses = []
-        between = max(1, len(batches) * _SHOWN_EVERY // max(1, len(steps.weights)))
         for place, batch in enumerate(batches):
-            if place and place % between == 0 and show is not None:
-                show(self._average(learning), place / len(batches))
             rate = np.float32(self._learning_rate * schedule.share(place, steps=len(batches)))
             step_key, drawn = jax.random.fold_in(key, place), self._sample(random)
             learning, loss = self._take_step(learning, batch, (scale, rate), step_key, drawn)
@@ -171,12 +190,6 @@ class Trainer:
         if self._row_updates is not None:
             learning = _finish_rows(learning.full, learning[1:], row_updates=self._row_updates)
         return learning, float(np.mean(jax.device_get(losses)))
-
-    def _average(self, state: Any) -> dict[str, FloatArray]:
-        """Copy the average as it is between two steps; the state is not given up."""
-        if self._row_updates is None:
-            return to_numpy(state.average)
-        return to_numpy(_average_of_rows(state, row_updates=self._row_updates))
 
     def _take_step(
         self,
@@ -215,7 +228,7 @@ def train(
         trainer: Of the network.
         begin: Parameters before the first step.
         steps: What to learn.
-        epochs: At most.
+        epochs: At most; where they are divided, their parts are what is counted, measured and kept from here on.
         evaluate: Measures the average of the parameters after each epoch.
         metric: Name of the value in reports.
         stopping: Made for this fit.
@@ -228,20 +241,17 @@ def train(
     optimizer, best, best_epoch, records = state
     del state  # what it holds is given up by the first step
 
-    def show(parameters: dict[str, FloatArray], share: float) -> None:
-        progress.report(share, doing="validation")
-        value, details = evaluate(parameters)
-        progress.report(share, metrics={**details, metric: value})
-
+    parts = count_parts(len(steps.weights))
     while optimizer is not None:
         number = len(records) + 1
         progress.start(number)
         progress.report(0.0)
-        if number == 1 and len(steps.weights) > _SHOWN_EVERY:
-            show(to_numpy(optimizer.average), 0.0)
-        optimizer, loss = trainer.epoch(
-            optimizer, steps, number=number, progress=progress, schedule=LinearSchedule(), show=show
-        )
+        if number == 1 and parts > 1:
+            progress.report(0.0, doing="validation")
+            value, details = evaluate(to_numpy(optimizer.average))
+            progress.report(0.0, metrics={**details, metric: value})
+        learnt = steps.part(number, parts=parts, seed=trainer.seed)
+        optimizer, loss = trainer.epoch(optimizer, learnt, number=number, progress=progress, schedule=LinearSchedule())
         parameters = to_numpy(optimizer.average)
         progress.report(1.0, doing="validation")
         value, details = evaluate(parameters)
@@ -250,7 +260,7 @@ def train(
         if best is None or decision.is_best:
             best, best_epoch = parameters, number
         progress.report(1.0, metrics={**details, "training_loss": loss, metric: value})
-        if decision.stop or number == epochs:
+        if decision.stop or number == epochs * parts:
             optimizer = None
         checkpoints.save_if_due(FitState(optimizer, best, best_epoch, records))
     if best is None:
@@ -277,12 +287,6 @@ def _begin(parameters: Parameters, *, optimizer: Optimizer) -> OptimizerState:
 def _finish_rows(full: OptimizerState, others: tuple[Array, Array], *, row_updates: RowUpdates) -> OptimizerState:
     """Bring all rows of an epoch up to date; what it gives up, the first part of a `RowState`, is what it returns."""
     return row_updates.finish(RowState(full, *others))
-
-
-@partial(jax.jit, static_argnames="row_updates")
-def _average_of_rows(state: RowState, *, row_updates: RowUpdates) -> Parameters:
-    """Return the average with all rows up to date; nothing is given up."""
-    return row_updates.finish(state).average
 
 
 @partial(jax.jit, static_argnames=("network", "loss", "row_updates"), donate_argnums=0)

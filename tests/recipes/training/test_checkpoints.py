@@ -131,8 +131,21 @@ def test_steps_by_rows_go_on_too(tmp_path, monkeypatch):
 
     measured, *_ = fit("aws-user-personalization-v2", sampled, checkpoints)
 
-    monkeypatch.setattr(loop, "_SHOWN_EVERY", 100)  # a look at the average between two steps leaves no trace
     uninterrupted, *_ = fit("aws-user-personalization-v2", sampled, None)
+    assert saved(measured, tmp_path / "a") == saved(uninterrupted, tmp_path / "b")
+
+
+def test_parts_of_long_epochs_go_on_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_LONGEST_EPOCH", len(ring_walks().interactions) // 2)
+    checkpoints = InMemory()
+    fit("aws-user-personalization-v2", SASREC, checkpoints, kill_at="part of an epoch 6 of at most 8")
+
+    measured, *_, progress = fit("aws-user-personalization-v2", SASREC, checkpoints)
+
+    assert [stage for stage in progress.epochs if stage.startswith("part")] == [
+        f"part of an epoch {part} of at most 8" for part in (6, 7, 8)
+    ]
+    uninterrupted, *_ = fit("aws-user-personalization-v2", SASREC, None)
     assert saved(measured, tmp_path / "a") == saved(uninterrupted, tmp_path / "b")
 
 

@@ -16,7 +16,9 @@ from recipes.ports import ignore_progress
 from recipes.registry import make_fitter, read_config
 from recipes.retrieval.scoring import catalogue_scores
 from recipes.training import loop
+from recipes.training.batching import SideFeatures
 from recipes.training.early_stopping import Decision
+from recipes.training.loop import TrainingSteps
 from recipes.training.losses import SampledSoftmax
 from recipes.training.optimizer import OptimizerState
 from recipes.training.sequence_model import (
@@ -132,18 +134,34 @@ def shown(received):
     return [report["fraction"] for report in received if "validation_ndcg_at_10" in report["metrics"]]
 
 
-def test_an_epoch_is_measured_at_its_end_and_a_long_one_before_and_within_too(monkeypatch):
-    short, scorer = reports(0.0)
+def test_an_epoch_is_measured_at_its_end_and_a_long_one_before_and_after_each_part(monkeypatch):
+    short, _ = reports(0.0)
     assert shown(short) == pytest.approx([0.495, 0.97])
 
-    monkeypatch.setattr(loop, "_SHOWN_EVERY", len(ring_walks().interactions) // 3)
-    long, same = reports(3600.0)
+    monkeypatch.setattr(loop, "_LONGEST_EPOCH", -(-len(ring_walks().interactions) // 3))
+    long, _ = reports(3600.0)
 
-    assert shown(long) == sorted(shown(long))
-    assert shown(long)[0] == 0.02
-    assert len([fraction for fraction in shown(long) if 0.02 < fraction < 0.495]) >= 2
-    # Nothing is decided by it.
-    assert scorer.item_vectors.tobytes() == same.item_vectors.tobytes()
+    # Six of them hold out some: the rest is divided into three parts, two times.
+    assert shown(long) == pytest.approx([0.02, *(0.02 + 0.95 * part / 6 for part in range(1, 7))])
+    assert {report["stage"] for report in long} >= {f"part of an epoch {part} of at most 6" for part in range(1, 7)}
+
+
+def test_parts_in_turn_are_all_steps_each_once_and_others_the_next_time():
+    data = ring_walks()
+    context = np.arange(len(data.interactions), dtype=np.int32)[:, None]
+    steps = TrainingSteps(data.histories(), np.ones(len(context), np.float32), SideFeatures(context, None))
+
+    parts = [steps.part(number, parts=4, seed=1) for number in range(1, 9)]
+
+    for turn in (parts[:4], parts[4:]):
+        taken = np.concatenate([part.side.context[:, 0] for part in turn])
+        assert np.sort(taken).tolist() == context[:, 0].tolist()
+    for part in parts:
+        assert part.histories.items.tolist() == data.histories().items[part.side.context[:, 0]].tolist()
+        assert len(part.histories) == data.n_users
+        assert len(part.weights) < len(context) / 2
+    assert parts[0].weights.shape != parts[4].weights.shape or (parts[0].side.context != parts[4].side.context).any()
+    assert steps.part(3, parts=1, seed=1) is steps
 
 
 @dataclass(frozen=True)
