@@ -25,8 +25,8 @@ from tests.inference.asking import rank, recommend
 from tests.runtime_service.world import N_ITEMS, item, user
 
 DAY = 86_400
-#: New items of the lower half; a user of the upper half never gets them otherwise.
-NEW = [2, 5, 7]
+#: New items in the middle of the lower half; a user of the upper half never gets them otherwise.
+NEW = [5, 7, 9]
 #: Few new items are explored alike whoever asks.
 ANYBODY = np.zeros(2, np.float32)
 
