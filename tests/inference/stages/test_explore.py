@@ -155,7 +155,7 @@ def test_the_service_itself_explores_a_thousandth_of_what_it_recommends(plain):
 
 def test_new_items_that_are_lifted_are_counted_and_so_are_promoted_ones(plain):
     pipeline = pipeline_of(aged(plain), weight=1.0)
-    promotion = Promotion("old", ItemList(np.array([9, 8], np.int32)), 0.2)
+    promotion = Promotion("old", ItemList(np.array([11, 8], np.int32)), 0.2)
 
     scored = recommend(pipeline, user(1), limit=N_ITEMS, promotion=promotion)
     pipeline.explored_candidates(scored)
