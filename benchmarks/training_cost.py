@@ -134,7 +134,7 @@ def measure(size: Size, *, hyperparameters: Mapping[str, str], tested: int, inde
     recall = _recall(scorer, held_out)
     times.begin(None)
     count = len(held_out.learnt.interactions)
-    parts = count_parts(count)
+    parts = count_parts(count, users=size.users)
     seconds, cpu_seconds = ([parts * value for value in times.epochs(key)] for key in ("seconds", "cpu_seconds"))
     fitting = [stage["peak_mib"] for stage in times.stages if stage["stage"] != _GENERATING]
     return {

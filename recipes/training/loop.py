@@ -62,30 +62,46 @@ class TrainingSteps(NamedTuple):
     weights: FloatArray
     side: SideFeatures
 
+    def count_parts(self) -> int:
+        """Return how many parts an epoch of these steps is divided into: see the function of that name."""
+        return count_parts(len(self.weights), users=int(self._are_learnt().sum()))
+
     def part(self, number: int, *, parts: int, seed: int) -> TrainingSteps:
         """Return the steps of some users: those of `parts` numbers in turn are all steps, each once.
 
         Args:
             number: From 1.
-            parts: As many as the users are divided into, anew after so many numbers.
+            parts: As many as the users are divided into, anew after so many numbers; not more than `count_parts`.
             seed: Decides with it which users belong together.
         """
         if parts == 1:
             return self
         turn, place = divmod(number - 1, parts)
-        numbers = np.random.default_rng([seed, turn]).permutation(len(self.histories))
+        # Those who weigh something are divided by themselves, so that no part is without.
+        learnt = np.flatnonzero(self._are_learnt())
+        numbers = np.arange(len(self.histories))
+        numbers[learnt] = np.random.default_rng([seed, turn]).permutation(len(learnt))
         kept = np.repeat(numbers % parts == place, self.histories.lengths())
         return TrainingSteps(self.histories.where(kept), self.weights[kept], self.side.where(kept))
 
+    def _are_learnt(self) -> NDArray[np.bool_]:
+        """Return which users have a target that weighs something: bool [users]."""
+        weighty = np.concatenate([[0], np.cumsum(self.weights > 0)])
+        return np.diff(weighty[self.histories.offsets]) > 0
 
-def count_parts(steps: int) -> int:
+
+def count_parts(steps: int, *, users: int) -> int:
     """Return how many parts an epoch of so many targets is divided into, each of which counts as an epoch.
 
     After each part the network is measured, the best state is kept, a checkpoint is due and the stopping rule decides:
     tens of millions of targets are too many to see nothing meanwhile, to lose by a kill, and to learn once more than
     is good.
+
+    Args:
+        steps: Targets of an epoch.
+        users: Whose they are; nobody's are divided.
     """
-    return max(1, -(-steps // _LONGEST_EPOCH))
+    return max(1, min(users, -(-steps // _LONGEST_EPOCH)))
 
 
 class BestEpoch(NamedTuple):
@@ -241,7 +257,7 @@ def train(
     optimizer, best, best_epoch, records = state
     del state  # what it holds is given up by the first step
 
-    parts = count_parts(len(steps.weights))
+    parts = steps.count_parts()
     while optimizer is not None:
         number = len(records) + 1
         progress.start(number)

@@ -35,7 +35,7 @@ from recipes.training.batching import SideFeatures, choose_shapes
 from recipes.training.checkpoints import NO_CHECKPOINTS, EpochCheckpoints, EpochRecord, FitState, fingerprint
 from recipes.training.config import SequenceConfig
 from recipes.training.early_stopping import EpochValidation, StoppingRule, Validation, hold_out, make_stopping_rule
-from recipes.training.loop import BestEpoch, Trainer, TrainingSteps, count_parts, to_numpy, train
+from recipes.training.loop import BestEpoch, Trainer, TrainingSteps, to_numpy, train
 from recipes.training.losses import Loss, choose_loss
 from recipes.training.network import Network
 from recipes.training.optimizer import DEFAULT_OPTIMIZER, LinearSchedule, Optimizer, OptimizerState
@@ -195,7 +195,7 @@ def fit_sequence_model(
     assembly = _Assembly(network, rules, items, None if data.context is None else data.context.meaning, user_codes)
     trainer = _make_trainer(model, network, data, training, items)
     progress(fraction=_BEGIN * 3 / 4, stage="placing items by what they occur with", metrics={})
-    reports = _fit_progress(model, progress, parts=count_parts(len(split.training.weights)))
+    reports = _fit_progress(model, progress, parts=split.training.count_parts())
     best = train(
         trainer,
         _initial_parameters(model, assembly, training, uses, n_event_types=len(data.event_types)),

@@ -164,6 +164,20 @@ def test_parts_in_turn_are_all_steps_each_once_and_others_the_next_time():
     assert steps.part(3, parts=1, seed=1) is steps
 
 
+def test_no_part_is_without_a_target_that_weighs_something(monkeypatch):
+    monkeypatch.setattr(loop, "_LONGEST_EPOCH", 2)
+    data = ring_walks()
+    weights = np.zeros(len(data.interactions), np.float32)
+    offsets = data.histories().offsets
+    weights[[offsets[1], offsets[4], offsets[9]]] = 1.0  # of three users
+    steps = TrainingSteps(data.histories(), weights, SideFeatures(None, None))
+
+    assert steps.count_parts() == 3
+    assert [steps.part(number, parts=3, seed=seed).weights.sum() for seed in range(5) for number in (1, 2, 3)] == [
+        1
+    ] * 15
+
+
 @dataclass(frozen=True)
 class BPR:
     """A loss of this test alone: Rendle et al., "Bayesian Personalized Ranking from Implicit Feedback", UAI 2009."""
