@@ -33,7 +33,7 @@ def running_process(
     *,
     log: Path,
     is_ready: Callable[[], bool],
-    start_seconds: float = 60.0,
+    start_seconds: float = 180.0,
     environ: Mapping[str, str] | None = None,
     umask: int = -1,
     stop_signal: signal.Signals = signal.SIGKILL,
