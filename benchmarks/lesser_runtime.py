@@ -27,8 +27,8 @@ _kept: dict[int, ScoredItems] = {}
 
 async def _nothing_told(
     self: EventOffsets,  # noqa: ARG001 - signature of `included`
-    context: Any,  # noqa: ARG001 - likewise
-    dataset_group_arn: str,  # noqa: ARG001 - likewise
+    context: Any,  # noqa: ARG001 - signature of `included`
+    dataset_group_arn: str,  # noqa: ARG001 - signature of `included`
 ) -> Position:
     return START
 
