@@ -252,26 +252,27 @@ def extend_sequence_model(
 def _extend(
     model: SequenceModel, state: SequenceState, steps: TrainingSteps, *, progress: FitProgress
 ) -> OptimizerState:
-    """Run the epochs of the extension, from the last one that an earlier attempt has kept."""
+    """Run the epochs of the extension, of long ones a part each, from the last that an earlier attempt has kept."""
     stage = f"extension, epoch {{epoch}} of {_EXTENSION_EPOCHS}"
     reports = EpochProgress(progress, stage=stage, epochs=_EXTENSION_EPOCHS, seconds=model.report_seconds)
     trainer = state.trainer
     # The parameters that it begins from do not follow from the data: the fit may have come to others.
-    first = fingerprint({}, [state.parameters[name] for name in sorted(state.parameters)])
-    phase = f"extension-{first}"
+    phase = f"extension-{fingerprint({}, [state.parameters[name] for name in sorted(state.parameters)])}"
     checkpoints = _checkpoints(model, phase, steps, state.assembly.items, network=state.assembly.network)
     kept = checkpoints.load(jax.eval_shape(trainer.begin, state.parameters))
     learning = None if kept is None else kept.optimizer
     records = () if kept is None or learning is None else kept.epochs
     learning = learning or trainer.begin(state.parameters)
+    parts = steps.count_parts()
     for epoch in range(len(records) + 1, _EXTENSION_EPOCHS + 1):
         reports.start(epoch)
         done = (epoch - 1) / _EXTENSION_EPOCHS
         falling = LinearSchedule(
             _EXTENSION_RATE * (1.0 - done), _EXTENSION_RATE * (1.0 - done - 1.0 / _EXTENSION_EPOCHS)
         )
-        number = model.config.epochs + epoch
-        learning, loss = trainer.epoch(learning, steps, number=number, progress=reports, schedule=falling)
+        number = model.config.epochs * parts + epoch
+        learnt = steps.part(number, parts=parts, seed=trainer.seed)
+        learning, loss = trainer.epoch(learning, learnt, number=number, progress=reports, schedule=falling)
         reports.report(1.0, metrics={"training_loss": loss})
         records = (*records, EpochRecord(loss))
         checkpoints.save_if_due(FitState(learning, None, 0, records))

@@ -225,6 +225,7 @@ QUALITY = {
         ("--recipes", "aws-popularity-count", "tailorbird-ials"),
     ),
     "benchmarks.quality.cold_items": (described_items, ("--later",)),
+    "benchmarks.quality.epochs": (table, ("--sessions", "--part", "2", "--epochs", "2", "--set", *SMALL_NETWORK)),
     "benchmarks.quality.item_to_item": (split, ()),
     "benchmarks.quality.leave_one_out": (sequences, (*QUICK, "--seeds", "1")),
     "benchmarks.quality.personalize_split": (table, (*QUICK, "--draws", "1")),

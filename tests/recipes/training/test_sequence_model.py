@@ -146,6 +146,22 @@ def test_an_epoch_is_measured_at_its_end_and_a_long_one_before_and_after_each_pa
     assert {report["stage"] for report in long} >= {f"part of an epoch {part} of at most 6" for part in range(1, 7)}
 
 
+def extension_steps(received):
+    """Return the steps that each epoch of the extension has."""
+    extension = [report for report in received if report["stage"].startswith("extension")]
+    return {report["stage"]: report["metrics"]["steps"] for report in extension if "steps" in report["metrics"]}
+
+
+def test_an_extension_learns_a_part_of_long_epochs_each_time(monkeypatch):
+    short, _ = reports(0.0)
+    monkeypatch.setattr(loop, "_LONGEST_EPOCH", -(-len(ring_walks().interactions) // 4))
+    long, _ = reports(0.0)
+
+    whole, parts = extension_steps(short), extension_steps(long)
+    assert list(whole) == list(parts) == [f"extension, epoch {number} of 3" for number in (1, 2, 3)]
+    assert all(parts[stage] <= whole[stage] / 2 for stage in whole)
+
+
 def test_parts_in_turn_are_all_steps_each_once_and_others_the_next_time():
     data = ring_walks()
     context = np.arange(len(data.interactions), dtype=np.int32)[:, None]
