@@ -36,7 +36,7 @@ _EPOCH: Final = {
     "loss": "training_loss",
     "CPU s": "cpu_seconds",
 }
-#: Of the best epoch, fused, but for the coverage.
+#: Of the best epoch, fused, but for the coverage; an older state of the code may not know them all.
 _FIT: Final = (
     "epochs", "validation_ndcg_at_10", "validation_hit_rate_at_10", "network_validation_coverage_at_25",
 )  # fmt: skip
@@ -117,7 +117,7 @@ def _table(facts: Mapping[str, Any]) -> str:
         (number, *(f"{epoch[key]:.{0 if key == 'cpu_seconds' else 4}f}" for key in _EPOCH.values()))
         for number, epoch in enumerate(facts["epochs"], start=1)
     ]
-    fit = [(name, f"{facts['fit'][name]:.4f}") for name in _FIT]
+    fit = [(name, f"{facts['fit'][name]:.4f}") for name in _FIT if name in facts["fit"]]
     about = "{data}, one of {part}: {interactions:,} interactions, {recipe}, seed {seed}, {hyperparameters}\n\n"
     return about.format(**facts) + markdown_table(("epoch", *_EPOCH), rows) + "\n" + markdown_table(("fit", ""), fit)
 
