@@ -45,7 +45,7 @@ class ItemFeatures(NamedTuple):
         return ItemFeatures(*taken)
 
     def target_weights(self, weights: Any, targets: Any) -> Any:
-        """Return weights of targets, float32 [N], with those of cold items 0; targets: int32 [N]."""
+        """Return weights of targets, float32 of any shape, with those of cold items 0; targets: int32, of the same."""
         return weights * (1.0 - self.cold[targets])
 
     def loss_biases(self, biases: Any) -> Any:

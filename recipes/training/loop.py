@@ -355,9 +355,8 @@ def _step(
         optimizer: How gradients change parameters.
     """
     read, event_types, gaps, weights, context, user_features = (jnp.asarray(part) for part in batch)
-    targets, mass = read.reshape(-1), weights.reshape(-1)  # [B T]
     if items is not None:
-        mass = items.target_weights(mass, targets)
+        weights = items.target_weights(weights, read)
     steps = (read[:, :-1], event_types[:, :-1], gaps[:, :-1])  # [B, T - 1] each
 
     def scaled_loss(learnt: Parameters) -> Array:
@@ -368,9 +367,8 @@ def _step(
         if user_features.shape[-1]:
             of_users = _user_vectors(values, user_features, hidden.shape[1])
             hidden = hidden + _kept(hidden, key, _USER_FEATURES) * of_users
-        flat = hidden.reshape(-1, hidden.shape[-1])  # [B T, d]
         biases = values["item_biases"] if items is None else items.loss_biases(values["item_biases"])
-        return scales[0] * loss(flat, values["item_embeddings"], biases, targets, mass, drawn)
+        return scales[0] * loss(hidden, values["item_embeddings"], biases, read, weights, drawn)
 
     value, gradients = jax.value_and_grad(scaled_loss)(state.parameters)
     return optimizer.step(state, gradients, learning_rate=scales[1]), value

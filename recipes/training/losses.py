@@ -6,7 +6,7 @@ port alone.
 The softmax over the catalogue instead of one sampled negative makes most of the difference to later models (Klenitskiy
 and Vasilev, "Turning Dross Into Gold Loss", RecSys 2023). Over a large catalogue it is estimated from a sample.
 
-Shapes: N places of sequences, d width, V items, S sampled items.
+Shapes: B sequences, T places, N places of all sequences, d width, V items, S sampled items.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ class Loss(Protocol):
         """Sum the weighted losses of some targets.
 
         Args:
-            hidden: float32 [N, d], states of the network.
+            hidden: float32 [B, T, d], states of the network.
             vectors: float32 [V, d], of all items.
             biases: float32 [V], of all items; far below all others for items that must not be learnt.
-            targets: int32 [N], the item that came next.
-            weights: float32 [N], how much each target counts; 0 for padding.
+            targets: int32 [B, T], the item that came next.
+            weights: float32 [B, T], how much each target counts; 0 for padding.
             drawn: From the `NegativeSampler`.
 
         Returns:
@@ -102,7 +102,8 @@ class FullSoftmax:
     ) -> Array:
         """Sum weight times -log softmax(hidden . vectors + biases)[target]: float32 []."""
         del drawn
-        return full_softmax_loss(hidden, vectors, biases, targets, weights)
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        return full_softmax_loss(flat, vectors, biases, targets.reshape(-1), weights.reshape(-1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +145,9 @@ class SampledSoftmax:
     ) -> Array:
         """Sum weight times the estimate of -log softmax(hidden . vectors + biases)[target]: float32 []."""
         items, log_draws = drawn
+        sample_biases = biases[items] - log_draws
         return sampled_softmax_loss(
-            hidden,
-            vectors[items],
-            biases[items] - log_draws,
-            vectors[targets],
-            biases[targets],
-            targets,
-            weights,
-            items,
+            hidden, vectors[items], sample_biases, vectors[targets], biases[targets], targets, weights, items
         )
 
 
@@ -225,89 +220,97 @@ full_softmax_loss.defvjp(_full_softmax_forward, _full_softmax_backward)
 @jax.custom_vjp
 def sampled_softmax_loss(
     hidden: Array,
-    vectors: Array,
-    biases: Array,
-    target_vectors: Array,
-    target_biases: Array,
+    sample_vectors: Array,
+    sample_biases: Array,
+    own_vectors: Array,
+    own_biases: Array,
     targets: Array,
     weights: Array,
     sampled: Array,
 ) -> Array:
-    """Estimate the full softmax loss from the target and a few sampled items.
+    """Estimate the full softmax loss from the items of each sequence and a few sampled ones.
 
-    Each sampled item stands for 1 / (samples * chance) items in the sum over the catalogue (importance sampling: Bengio
+    The terms of a sequence's own items, its targets among them, are exact: who uses them competes for the first places
+    with what a user is likely to go on to, and of large catalogues a sample holds hardly any such item. Of the others
+    each sampled item stands for 1 / (samples * chance) items in the sum over the catalogue (importance sampling: Bengio
     and Senecal, "Adaptive Importance Sampling to Accelerate Training of a Neural Probabilistic Language Model", 2008;
-    known as the logQ correction). The target's own term is exact, and samples that hit it are left out. Worked out
-    chunk by chunk, as `full_softmax_loss`.
+    known as the logQ correction), and samples that hit an item of the sequence are left out. So the sum over the
+    catalogue is estimated without bias, stratum by stratum. Worked out chunk by chunk, as `full_softmax_loss`.
 
     Args:
-        hidden: float32 [N, d].
-        vectors: float32 [S, d], of the sampled items.
-        biases: float32 [S], of the sampled items, less the logarithm of the expected number of draws of each.
-        target_vectors: float32 [N, d], of the targets.
-        target_biases: float32 [N], of the targets.
-        targets: int32 [N].
-        weights: float32 [N].
-        sampled: int32 [S], drawn with replacement, one sample for all N.
+        hidden: float32 [B, T, d].
+        sample_vectors: float32 [S, d], of the sampled items.
+        sample_biases: float32 [S], of the sampled items, less the logarithm of the expected number of draws of each.
+        own_vectors: float32 [B, T, d], of the targets.
+        own_biases: float32 [B, T], of the targets.
+        targets: int32 [B, T].
+        weights: float32 [B, T].
+        sampled: int32 [S], drawn with replacement, one sample for all sequences.
     """
-    return _sampled_softmax_forward(hidden, vectors, biases, target_vectors, target_biases, targets, weights, sampled)[
-        0
-    ]
+    return _sampled_softmax_forward(
+        hidden, sample_vectors, sample_biases, own_vectors, own_biases, targets, weights, sampled
+    )[0]
 
 
 def _sampled_softmax_forward(
     hidden: Array,
-    vectors: Array,
-    biases: Array,
-    target_vectors: Array,
-    target_biases: Array,
+    sample_vectors: Array,
+    sample_biases: Array,
+    own_vectors: Array,
+    own_biases: Array,
     targets: Array,
     weights: Array,
     sampled: Array,
-) -> tuple[Array, tuple[Array, Array, Array, Array, Array]]:
-    count = len(hidden)
-    target_logits = (hidden * target_vectors).sum(axis=1) + target_biases
-    parts = tuple(_chunks(values) for values in (hidden, target_vectors, target_logits, targets, weights))
+) -> tuple[Array, tuple[Array, ...]]:
+    count, places, width = hidden.shape
+    rows = max(1, _CHUNK // places)
+    parts = tuple(_chunks(values, rows) for values in (hidden, own_vectors, own_biases, targets, weights))
+    earlier = jnp.tril(jnp.ones((places, places), bool), -1)
 
     def step(carry: tuple[Array, Array, Array], part: tuple[Array, ...]) -> tuple[tuple[Array, Array, Array], Any]:
         loss, vectors_gradient, biases_gradient = carry
-        states, chunk_vectors, chunk_logits, target, weight = part
-        logits = states @ vectors.T + biases  # [chunk, S]
-        logits = jnp.where(sampled[None, :] == target[:, None], -jnp.inf, logits)
-        highest = jnp.maximum(logits.max(axis=1), chunk_logits)
-        exponentials = jnp.exp(logits - highest[:, None])
-        target_exponentials = jnp.exp(chunk_logits - highest)
-        total = exponentials.sum(axis=1) + target_exponentials
-        gradient = exponentials * (weight / total)[:, None]
-        target_gradient = weight * (target_exponentials / total - 1.0)
+        states, vectors, biases, target, weight = part
+        flat = states.reshape(-1, width)
+        is_own = (target[:, :, None] == sampled).any(axis=1)  # [rows, S]
+        logits = (flat @ sample_vectors.T + sample_biases).reshape(*target.shape, -1)  # [rows, T, S]
+        logits = jnp.where(is_own[:, None, :], -jnp.inf, logits)
+        # An item that a sequence has twice is one item of the catalogue.
+        again = ((target[:, :, None] == target[:, None, :]) & earlier).any(axis=2)  # [rows, T]
+        own_logits = jnp.einsum("btd,bsd->bts", states, vectors) + biases[:, None, :]  # [rows, T, T]
+        of_targets = jnp.diagonal(own_logits, axis1=1, axis2=2)  # [rows, T]
+        own_logits = jnp.where(again[:, None, :], -jnp.inf, own_logits)
+        highest = jnp.maximum(logits.max(axis=2), own_logits.max(axis=2))
+        exponentials = jnp.exp(logits - highest[:, :, None])
+        own_exponentials = jnp.exp(own_logits - highest[:, :, None])
+        total = exponentials.sum(axis=2) + own_exponentials.sum(axis=2)
+        share = (weight / total)[:, :, None]
+        gradient = (exponentials * share).reshape(len(flat), -1)
+        own_gradient = own_exponentials * share - weight[:, :, None] * jnp.eye(places)
         carry = (
-            loss + (weight * (highest + jnp.log(total) - chunk_logits)).sum(),
-            vectors_gradient + gradient.T @ states,
+            loss + (weight * (highest + jnp.log(total) - of_targets)).sum(),
+            vectors_gradient + gradient.T @ flat,
             biases_gradient + gradient.sum(axis=0),
         )
-        return carry, (gradient @ vectors + target_gradient[:, None] * chunk_vectors, target_gradient)
+        states_gradient = (gradient @ sample_vectors).reshape(states.shape)
+        states_gradient += jnp.einsum("bts,bsd->btd", own_gradient, vectors)
+        return carry, (states_gradient, jnp.einsum("bts,btd->bsd", own_gradient, states), own_gradient.sum(axis=1))
 
-    zero = (jnp.zeros(()), jnp.zeros_like(vectors), jnp.zeros_like(biases))
-    (loss, vectors_gradient, biases_gradient), (hidden_gradient, target_gradient) = jax.lax.scan(step, zero, parts)
-    hidden_gradient = hidden_gradient.reshape(-1, hidden.shape[1])[:count]
-    target_gradient = target_gradient.reshape(-1)[:count]
-    gradients = (hidden_gradient, vectors_gradient, biases_gradient, target_gradient[:, None] * hidden, target_gradient)
-    return loss, gradients
+    zero = (jnp.zeros(()), jnp.zeros_like(sample_vectors), jnp.zeros_like(sample_biases))
+    (loss, vectors_gradient, biases_gradient), of_sequences = jax.lax.scan(step, zero, parts)
+    of_hidden, of_vectors, of_biases = (part.reshape(-1, *part.shape[2:])[:count] for part in of_sequences)
+    return loss, (of_hidden, vectors_gradient, biases_gradient, of_vectors, of_biases)
 
 
-def _sampled_softmax_backward(
-    gradients: tuple[Array, Array, Array, Array, Array], upstream: Array
-) -> tuple[Array, Array, Array, Array, Array, None, None, None]:
-    hidden, vectors, biases, target_vectors, target_biases = (upstream * gradient for gradient in gradients)
-    return hidden, vectors, biases, target_vectors, target_biases, None, None, None
+def _sampled_softmax_backward(gradients: tuple[Array, ...], upstream: Array) -> tuple[Array | None, ...]:
+    return (*(upstream * gradient for gradient in gradients), None, None, None)
 
 
 sampled_softmax_loss.defvjp(_sampled_softmax_forward, _sampled_softmax_backward)
 
 
-def _chunks(values: Array) -> Array:
-    """Cut the first axis into equal chunks, as few as there can be, the last one padded with zeros."""
-    count = max(1, -(-len(values) // _CHUNK))
+def _chunks(values: Array, most: int = _CHUNK) -> Array:
+    """Cut the first axis into equal chunks of at most so many, as few as there can be, the last padded with zeros."""
+    count = max(1, -(-len(values) // most))
     size = -(-len(values) // count)
     padding = [(0, count * size - len(values))] + [(0, 0)] * (values.ndim - 1)
     return jnp.pad(values, padding).reshape(count, size, *values.shape[1:])

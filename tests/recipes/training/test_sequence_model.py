@@ -210,9 +210,9 @@ class BPR:
 
     def __call__(self, hidden, vectors, biases, targets, weights, drawn):
         (negatives,) = drawn
-        of_targets = (hidden * vectors[targets]).sum(axis=1) + biases[targets]
+        of_targets = (hidden * vectors[targets]).sum(axis=2) + biases[targets]
         of_negatives = hidden @ vectors[negatives].T + biases[negatives]
-        return (weights * jax.nn.softplus(of_negatives - of_targets[:, None]).mean(axis=1)).sum()
+        return (weights * jax.nn.softplus(of_negatives - of_targets[:, :, None]).mean(axis=2)).sum()
 
 
 @dataclass(frozen=True)
