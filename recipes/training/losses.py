@@ -270,24 +270,25 @@ def _sampled_softmax_forward(
     def step(carry: tuple[Array, Array, Array], part: tuple[Array, ...]) -> tuple[tuple[Array, Array, Array], Any]:
         loss, vectors_gradient, biases_gradient = carry
         states, vectors, biases, target, weight = part
-        flat = states.reshape(-1, width)
+        flat, mass = states.reshape(-1, width), weight.reshape(-1)  # [N, d], [N]
         is_own = (target[:, :, None] == sampled).any(axis=1)  # [rows, S]
-        logits = (flat @ sample_vectors.T + sample_biases).reshape(*target.shape, -1)  # [rows, T, S]
-        logits = jnp.where(is_own[:, None, :], -jnp.inf, logits)
+        of_others = jnp.repeat(jnp.where(is_own, -jnp.inf, sample_biases), places, axis=0)
+        logits = flat @ sample_vectors.T + of_others  # [N, S]
         # An item that a sequence has twice is one item of the catalogue.
         again = ((target[:, :, None] == target[:, None, :]) & earlier).any(axis=2)  # [rows, T]
         own_logits = jnp.einsum("btd,bsd->bts", states, vectors) + biases[:, None, :]  # [rows, T, T]
-        of_targets = jnp.diagonal(own_logits, axis1=1, axis2=2)  # [rows, T]
-        own_logits = jnp.where(again[:, None, :], -jnp.inf, own_logits)
-        highest = jnp.maximum(logits.max(axis=2), own_logits.max(axis=2))
-        exponentials = jnp.exp(logits - highest[:, :, None])
-        own_exponentials = jnp.exp(own_logits - highest[:, :, None])
-        total = exponentials.sum(axis=2) + own_exponentials.sum(axis=2)
-        share = (weight / total)[:, :, None]
-        gradient = (exponentials * share).reshape(len(flat), -1)
-        own_gradient = own_exponentials * share - weight[:, :, None] * jnp.eye(places)
+        of_targets = jnp.diagonal(own_logits, axis1=1, axis2=2).reshape(-1)  # [N]
+        own_logits = jnp.where(again[:, None, :], -jnp.inf, own_logits).reshape(-1, places)
+        highest = jnp.maximum(logits.max(axis=1), own_logits.max(axis=1))
+        exponentials = jnp.exp(logits - highest[:, None])
+        own_exponentials = jnp.exp(own_logits - highest[:, None])
+        total = exponentials.sum(axis=1) + own_exponentials.sum(axis=1)
+        share = mass / total
+        gradient = exponentials * share[:, None]
+        own_gradient = (own_exponentials * share[:, None]).reshape(-1, places, places)
+        own_gradient -= weight[:, :, None] * jnp.eye(places)
         carry = (
-            loss + (weight * (highest + jnp.log(total) - of_targets)).sum(),
+            loss + (mass * (highest + jnp.log(total) - of_targets)).sum(),
             vectors_gradient + gradient.T @ flat,
             biases_gradient + gradient.sum(axis=0),
         )
