@@ -2,7 +2,8 @@
 
 See `recipes.components.item_regression.ease` for the regression. Deviations from Steck (WWW 2019): users weigh less the
 more they used, an item's penalty grows with the root of its popularity, and where times are known, items that were used
-one after the other count more than those at the two ends of a long history. The constants below were chosen on held-out
+one after the other count more than those at the two ends of a long history. In catalogues that are solved exactly, what
+groups of users have in common is added (`recipes.models.ease.low_pass`). The constants below were chosen on held-out
 parts of training data.
 
 Items that few users used get neighbours by their columns; see `recipes.models.ease.cold_items`. So do, when they come,
@@ -30,6 +31,7 @@ from recipes.data.sparse import SparseRows
 from recipes.data.training_data import TrainingData
 from recipes.models.ease.cold_items import ContentWeights, with_content
 from recipes.models.ease.config import CANDIDATES, MAX_DENSE_ITEMS, ROW_LIMIT, EASEConfig
+from recipes.models.ease.low_pass import low_pass_weights
 from recipes.models.ease.score import EASEScorer
 from recipes.models.lsa.decomposition import learn_vectors
 from recipes.ports import FitProgress, LearntContent, ignore_progress
@@ -44,6 +46,8 @@ _PENALTY_POWER = 0.5
 #: Share of the weight of a pair that depends on how near the two were used, and places beyond which nothing is near.
 _NEARNESS = 0.6
 _WIDTH = 20
+#: Weight of the low-pass filter beside the regression.
+_LOW_PASS = np.float32(0.25)
 
 
 class EASEFitter:
@@ -83,7 +87,7 @@ class EASEFitter:
             nearness=_NEARNESS if timed else 0.0, width=_WIDTH, row_limit=None if dense else ROW_LIMIT,
         )  # fmt: skip
         popularity = users_per_item(data)
-        weights = self._solve(gram, dense=dense)
+        weights = self._solve(gram, histories, dense=dense)
         discount = np.maximum(popularity, 1).astype(np.float32) ** np.float32(-self._config.popularity_discount_factor)
         values = weights.values * discount[weights.columns]
         near = neighbours(SparseRows(weights.offsets, weights.columns, values), limit=neighbour_limit(data.n_items))
@@ -116,13 +120,15 @@ class EASEFitter:
             self._content = LearntContent(*learn_vectors(data.items, n_rows=data.n_items, size=size, seed=self._seed))
         return self._content
 
-    def _solve(self, gram: GramMatrix, *, dense: bool) -> SparseRows:
+    def _solve(self, gram: GramMatrix, histories: Histories, *, dense: bool) -> SparseRows:
         used = gram.diagonal[gram.diagonal > 0.0]
         mean = float(used.mean()) if len(used) else 1.0
         # Items that nobody used get the penalty of one that is used a hundredth as much as the mean.
         penalties = (_PENALTY * np.maximum(gram.diagonal / mean, 0.01) ** _PENALTY_POWER).astype(np.float32)
         if dense:
-            return ease_weights(gram, penalties)
+            weights = ease_weights(gram, penalties)
+            added = low_pass_weights(histories, n_items=len(weights))[weights.rows(), weights.columns]
+            return SparseRows(weights.offsets, weights.columns, weights.values + _LOW_PASS * added)
         return sparse_ease_weights(
             gram, penalties, candidates=CANDIDATES * self._config.item_id_hidden_dim, progress=self._solved
         )
