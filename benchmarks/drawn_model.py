@@ -4,9 +4,9 @@ What serves it costs what a trained one of the same shapes would cost. Artifacts
 and whose index is of use, are made by `benchmarks.planted`.
 
 Items differ in popularity as in real catalogues (the uses of the n-th are proportional to 1 / (n + 10)), users stay
-near a place of the catalogue, and the rules are counted from what the users did. Vectors lie around few centres. So
-histories have as many different items, and their newest items as many followers, as the trained model of a data set
-of this size; what the model recommends means nothing.
+near a place of the catalogue, and rules and weights are counted from what the users did. Vectors lie around few
+centres. So histories have as many different items, and their items as many followers, as the trained model of a data
+set of this size; what the model recommends means nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from inference.model import Model
 from inference.new_items import NewItemList
 from recipes.catalog import get_recipe
 from recipes.components.item_age import ItemAges
+from recipes.components.item_regression.limits import KEPT, MAX_ITEMS
+from recipes.components.item_regression.score import ItemRegression
 from recipes.components.score_fusion.score import COUNT_BUCKETS, RECENCY_BUCKETS, ScoreFusion
 from recipes.components.sequence_scorer import GAP_BUCKETS
 from recipes.components.sequential_rules import PLACES, SequentialRules
@@ -116,10 +118,15 @@ def _scorer(random: np.random.Generator, histories: Histories, *, n_items: int) 
     centres = drawn(_CENTRES, _WIDTH, scale=0.3)
     embeddings = centres[random.integers(0, _CENTRES, n_items)] + drawn(n_items, _WIDTH, scale=0.2)
     popularity = np.log(np.bincount(histories.items, minlength=n_items) + 0.5).astype(np.float32)
-    return SASRecScorer(
+    scorer = SASRecScorer(
         fusion.item_vectors(embeddings, popularity / 4, np.zeros((4, n_items), np.float32)),
         parameters,
         heads=1,
         score_fusion=fusion,
         sequential_rules=SequentialRules.count(histories, n_items=n_items),
     )
+    if n_items > MAX_ITEMS:
+        return scorer
+    # As many weights as a regression keeps; what they are, no cost hangs on.
+    weights = SequentialRules.count(histories, n_items=n_items, kept=KEPT).rules
+    return scorer.with_regression(ItemRegression(weights))

@@ -22,6 +22,8 @@ from benchmarks.quality.data import DATA_ROOT, DEMO, load
 from benchmarks.report import markdown_table, publish, spread
 from inference.batch import catalogue_scores
 from recipes.catalog import get_recipe
+from recipes.components.item_regression.fit import fit_item_regression
+from recipes.components.item_regression.score import ItemRegression
 from recipes.components.recency import popularity_features
 from recipes.components.score_fusion.fit import HeldOutSteps, learn_score_fusion
 from recipes.components.score_fusion.score import ScoreFusion
@@ -42,7 +44,7 @@ from recipes.training.sequence_model import SequenceModel, SequenceState, count_
 __all__ = ["COMPONENTS", "FusedModel", "fit_network"]
 
 _MODEL = "aws-user-personalization-v2"
-COMPONENTS = ("network", "rules", "popularity", "repeats")
+COMPONENTS = ("network", "rules", "regression", "popularity", "repeats")
 _ALL = "everything"
 #: Figures shown of each protocol, by their names in the table.
 _SHOWN = {
@@ -66,16 +68,18 @@ class FusedModel:
     Attributes:
         state: Of the fit.
         steps: Held out from it.
+        regression: With the weight 1.
         n_event_types: Event types that the data name.
     """
 
     state: SequenceState
     steps: HeldOutSteps
+    regression: ItemRegression
     n_event_types: int
 
     def scorer(self, *, without: str = "") -> SequenceScorer:
         """Learn the fusion, perhaps without one of `COMPONENTS`, and return the model as it serves."""
-        steps, rules = self.steps, self.state.assembly.rules
+        steps, rules, regression = self.steps, self.state.assembly.rules, self.regression
         parameters = self.state.parameters
         if without == "network":
             parameters = parameters | {"item_embeddings": np.zeros_like(parameters["item_embeddings"])}
@@ -85,12 +89,14 @@ class FusedModel:
             )
         if without == "rules":
             rules = SequentialRules(_no_weights(len(steps.item_vectors)), rules.shape)
+        if without == "regression":
+            regression = ItemRegression.nothing()
         if without == "popularity":
             steps = replace(steps, popularity=np.zeros_like(steps.popularity))
-        fusion = learn_score_fusion(steps, rules, n_event_types=self.n_event_types)
+        fusion, regression = learn_score_fusion(steps, rules, regression, n_event_types=self.n_event_types)
         if without == "repeats":
             fusion = replace(fusion, recency=np.zeros_like(fusion.recency), count=np.zeros_like(fusion.count))
-        assembly = self.state.assembly._replace(rules=rules)
+        assembly = self.state.assembly._replace(rules=rules, regression=regression)
         return assembly.scorer(parameters, score_fusion=fusion, popularity=steps.popularity)
 
 
@@ -121,7 +127,8 @@ def fit_network(data: TrainingData, config: SASRecConfig, *, seed: int) -> Fused
         repeat_bias=state.report["repeat_bias"],
         weights=validation.weights,
     )
-    return FusedModel(state, steps, len(data.event_types))
+    regression = fit_item_regression(training, worth[kept], n_items=data.n_items, progress=lambda _: None)
+    return FusedModel(state, steps, regression, len(data.event_types))
 
 
 def main() -> None:

@@ -38,11 +38,11 @@ from common.errors import invalid
 from inference.batch import catalogue_scores
 from recipes.catalog import get_recipe
 from recipes.data.columns import CategoricalColumn, Columns
+from recipes.data.gram_matrix import GramMatrix, build_gram_matrix, distinct_items
 from recipes.data.histories import FloatArray, Histories, History
 from recipes.data.sparse import SparseRows
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.ranking import CatalogueScores, by_vectors
-from recipes.models.cooccurrence.gram_matrix import GramMatrix, build_gram_matrix, distinct_items
 from recipes.models.lsa.decomposition import learn_vectors
 from recipes.ports import ItemScorer
 from recipes.registry import make_fitter, read_config

@@ -20,8 +20,8 @@ from benchmarks.quality.data import DATA_ROOT
 from benchmarks.quality.sets import HiddenSets, find_folder, fit_recipe, ndcg_at, ranked_hits, recall_at
 from benchmarks.report import markdown_table, publish
 from common.errors import InvalidInput, invalid
+from recipes.data.gram_matrix import distinct_items
 from recipes.data.training_data import Interactions, TrainingData
-from recipes.models.cooccurrence.gram_matrix import distinct_items
 
 __all__ = ["measure", "read_split"]
 

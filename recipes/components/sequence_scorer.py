@@ -21,6 +21,7 @@ from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
 from recipes.components.cold_start import COLD, with_cold_items
 from recipes.components.context import ContextTable
+from recipes.components.item_regression.score import ItemRegression
 from recipes.components.new_items import ContentEncoder, learn_encoder, unremarkable_vector
 from recipes.components.score_fusion.score import ScoreFusion
 from recipes.components.sequential_rules import SequentialRules
@@ -73,6 +74,7 @@ class SavedModel:
         number: The one number that the model saves besides.
         score_fusion: Learnt on top of the network.
         sequential_rules: The rules that are fused with it.
+        regression: What items speak for, which is fused with it too.
         context: What context adds; None without.
         user_features: What users' columns add; None without.
     """
@@ -82,6 +84,7 @@ class SavedModel:
     number: int
     score_fusion: ScoreFusion
     sequential_rules: SequentialRules
+    regression: ItemRegression
     context: ContextTable | None
     user_features: UserFeatureTable | None
 
@@ -97,6 +100,7 @@ class SequenceScorer(ABC):
         sequential_rules: The rules that are fused with it.
 
     Attributes:
+        regression: What items speak for, which is fused with it too; nothing unless given.
         context: What context adds to a history's vector; None without. Vectors are made without it.
         user_features: What users' columns add; None without. Vectors are made without it.
         encoder: Returns what makes vectors of items that came after the training; None where they have none.
@@ -113,6 +117,7 @@ class SequenceScorer(ABC):
     ) -> None:
         self.item_vectors = item_vectors
         self.score_fusion = score_fusion
+        self.regression = ItemRegression.nothing()
         self.context: ContextTable | None = None
         self.user_features: UserFeatureTable | None = None
         self.encoder: Callable[[], ContentEncoder] | None = None
@@ -168,12 +173,12 @@ class SequenceScorer(ABC):
         return self._embed(read, places)[owners, numbers]
 
     def score_deltas(self, history: History) -> ScoreDelta:
-        """Work out what rules and repeats change of the scores of a few items."""
-        return self.score_fusion.score_deltas(self._sequential_rules, history)
+        """Work out what rules, the regression and repeats change of the scores of some items."""
+        return self.score_fusion.score_deltas(self._sequential_rules, self.regression, history)
 
     def score_deltas_of(self, histories: Histories, users: NDArray[np.int64]) -> ScoreDeltas:
         """Do `score_deltas` for many users; see `recipes.ports.ScoresManyUsers`."""
-        return self.score_fusion.score_deltas_of(self._sequential_rules, histories, users)
+        return self.score_fusion.score_deltas_of(self._sequential_rules, self.regression, histories, users)
 
     def with_item_bias(self, biases: FloatArray) -> Self:
         """Return the same model with float32 [n_items] added to every user's scores."""
@@ -221,9 +226,9 @@ class SequenceScorer(ABC):
     ) -> Self:
         """Return the same model for another catalogue; see `recipes.ports.SupportsIncrementalUpdate`.
 
-        Rules are counted again. A new item begins where it says nothing: its embedding is zero, and its bias is the
-        median of the tenth of the old items that are used least, so that it scores like them. Then it is moved to
-        what its columns predict, see `recipes.components.cold_start`.
+        Rules are counted again; the weights of the regression, which are learnt, stay. A new item begins where it says
+        nothing: its embedding is zero, and its bias is the median of the tenth of the old items that are used least, so
+        that it scores like them. Then it is moved to what its columns predict, see `recipes.components.cold_start`.
         """
         histories = data.histories()
         is_old = before >= 0
@@ -235,15 +240,17 @@ class SequenceScorer(ABC):
         changed.item_vectors = vectors
         shape = self._sequential_rules.shape
         changed._sequential_rules = SequentialRules.count(histories, n_items=len(before), shape=shape)  # noqa: SLF001 - one's own copy
+        changed.regression = self.regression.moved(before)
         if self.encoder is None and content is None:
             return changed
         # What was learnt stays; what users did with new items since then, the model has not learnt from.
         return changed.with_cold_items(data, content, uses=np.where(is_old, np.maximum(uses, COLD), 0), seed=seed)
 
     def save(self, folder: Path) -> None:
-        """Write the item vectors, the network, the score fusion, the rules and the tables of side features."""
+        """Write the item vectors, the network, the fusion with its parts, and the tables of side features."""
         save_arrays(folder, {"item_vectors": self.item_vectors} | self._arrays | self.score_fusion.arrays())
         self._sequential_rules.save(folder)
+        self.regression.save(folder)
         if self.context is not None:
             self.context.save(folder)
         if self.user_features is not None:
@@ -255,6 +262,12 @@ class SequenceScorer(ABC):
         """Return the same model with what context and users' columns add."""
         changed = copy(self)
         changed.context, changed.user_features = context, user_features
+        return changed
+
+    def with_regression(self, regression: ItemRegression) -> Self:
+        """Return the same model with what items speak for."""
+        changed = copy(self)
+        changed.regression = regression
         return changed
 
     def opened_from(self, folder: Path) -> Self:
@@ -339,6 +352,7 @@ def open_model(folder: Path, names: Sequence[str], *, number: str) -> SavedModel
         number=int(arrays[number]),
         score_fusion=ScoreFusion.from_arrays(arrays),
         sequential_rules=SequentialRules.load(folder, n_items=len(vectors)),
+        regression=ItemRegression.load(folder, n_items=len(vectors)),
         context=ContextTable.load(folder, width=width),
         user_features=UserFeatureTable.load(folder, width=width),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from recipes.components.item_regression.limits import fit_bytes as regression_bytes
 from recipes.config import RecipeConfig, hyperparameter
 from recipes.data.size import DataSize
 from recipes.hyper_parameters import SEQUENCE
@@ -48,10 +49,18 @@ class SequenceConfig(RecipeConfig):
     def fit_bytes(self, size: DataSize) -> int:
         """Return about how much memory a fit takes at its peak, beside the data.
 
-        bytes = 600 MiB + 4 (d + 2) items copies + 60 interactions; copies are 14 with the full softmax, else 12.
+        bytes = 600 MiB + 4 (d + 2) items copies + 60 interactions, copies 14 with the full softmax, else 12; and, for
+        the regression of up to 50,000 items, 8 items^2 up to 5,000 items, else 8,000 items, or 12 users^2 if that is
+        more and there are no more than 5,000 users.
         """
         copies = _DENSE_COPIES if size.items <= self.full_softmax_items else _COPIES
-        return _COMPILED + 4 * (self.width + 2) * size.items * copies + _PER_INTERACTION * size.interactions
+        network = 4 * (self.width + 2) * size.items * copies
+        return (
+            _COMPILED
+            + network
+            + _PER_INTERACTION * size.interactions
+            + regression_bytes(n_users=size.users, n_items=size.items)
+        )
 
     def dropout_for(self, *, interactions: int, items: int) -> float:
         """Return the share of activations to drop.

@@ -19,18 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import invalid
-from recipes.components.context import ContextCodes, ContextTable
-from recipes.components.item_features import ItemFeatures, network_parameters, with_projection
+from recipes.components.context import ContextCodes
+from recipes.components.item_features import ItemFeatures, with_projection
+from recipes.components.item_regression.fit import fit_item_regression
+from recipes.components.item_regression.score import ItemRegression
 from recipes.components.recency import choose_half_life, popularity_features, recent_uses, share_newer
 from recipes.components.score_fusion.fit import HeldOutSteps, learn_score_fusion
 from recipes.components.score_fusion.score import ScoreFusion
 from recipes.components.sequence_scorer import SequenceScorer
 from recipes.components.sequential_rules import RuleShape, SequentialRules, learn_shape
-from recipes.components.user_features import UserFeatureTable, encode_users, first_gates, learn_user_codes
+from recipes.components.user_features import encode_users, first_gates, learn_user_codes
 from recipes.data.counts import cooccurrence_directions, total_cooccurrence
 from recipes.data.histories import FloatArray, Histories
 from recipes.data.training_data import TrainingData
 from recipes.ports import Checkpoints, FitProgress
+from recipes.training.assembly import CONTEXT, GATES, USER_FEATURES, Assembly
 from recipes.training.batching import SideFeatures, choose_shapes
 from recipes.training.checkpoints import NO_CHECKPOINTS, EpochCheckpoints, EpochRecord, FitState, fingerprint
 from recipes.training.config import SequenceConfig
@@ -45,9 +48,6 @@ __all__ = [
     "SequenceModel", "SequenceState", "count_uses", "extend_sequence_model", "fit_sequence_model", "target_weights",
 ]  # fmt: skip
 
-#: Parameters that hold the vectors of context, and those of users' columns and their gates, where there are any.
-_CONTEXT, _USER_FEATURES, _GATES = "context", "people", "people_gates"
-
 #: Places apart that items still count as occurring together.
 _WINDOW = 5
 
@@ -55,8 +55,8 @@ _WINDOW = 5
 _EVALUATED = 2048
 _EVALUATED_SCORES = 30_000_000
 
-#: Shares of the fit that are done before the first epoch and after the last one.
-_BEGIN, _END = 0.02, 0.97
+#: Shares of the fit that are done before the first epoch, after the last one, and when items are regressed on items.
+_BEGIN, _END, _REGRESSED = 0.02, 0.97, 0.99
 
 #: Epochs of the extension, and the share of the learning rate that they begin with.
 _EXTENSION_EPOCHS = 3
@@ -109,40 +109,6 @@ class _Split(NamedTuple):
     side: SideFeatures
 
 
-class _Assembly(NamedTuple):
-    """What scorers are made of, besides what is learnt.
-
-    Attributes:
-        network: Of the model.
-        rules: Counted in the training data.
-        items: Features of the items; None where they are known by their use alone.
-        context_codes: What the codes of context mean; None without context.
-        user_codes: What the codes of users' columns mean; None without columns.
-    """
-
-    network: Network
-    rules: SequentialRules
-    items: ItemFeatures | None
-    context_codes: ContextCodes | None
-    user_codes: ContextCodes | None
-
-    def scorer(
-        self, parameters: Mapping[str, FloatArray], *, score_fusion: ScoreFusion, popularity: FloatArray | None = None
-    ) -> SequenceScorer:
-        """Make the scorer of some parameters; popularity: float32 [POPULARITY_FEATURES, n_items], None for none."""
-        rest: dict[str, FloatArray] = network_parameters(parameters, self.items)
-        embeddings, biases = rest.pop("item_embeddings"), rest.pop("item_biases")
-        context, of_users, gates = (rest.pop(name, None) for name in (_CONTEXT, _USER_FEATURES, _GATES))
-        if popularity is None:
-            popularity = np.zeros((len(score_fusion.popularity), len(biases)), np.float32)
-        vectors = score_fusion.item_vectors(embeddings, biases, popularity)
-        user_table = _table(self.user_codes, of_users)
-        return self.network.scorer(vectors, rest, score_fusion=score_fusion, sequential_rules=self.rules).with_tables(
-            context=_table(self.context_codes, context),
-            user_features=None if user_table is None or gates is None else UserFeatureTable(user_table, gates),
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class SequenceState:
     """What `fit_sequence_model` returns, and `extend_sequence_model` takes and returns.
@@ -160,7 +126,7 @@ class SequenceState:
     report: Mapping[str, float]
     parameters: dict[str, FloatArray]
     trainer: Trainer
-    assembly: _Assembly
+    assembly: Assembly
     half_life: float | None
 
 
@@ -192,7 +158,8 @@ def fit_sequence_model(
 
     dropout = model.config.dropout_for(interactions=len(training.items), items=n_items)
     network = model.network.with_dropout(dropout)
-    assembly = _Assembly(network, rules, items, None if data.context is None else data.context.meaning, user_codes)
+    context_codes = None if data.context is None else data.context.meaning
+    assembly = Assembly(network, rules, ItemRegression.nothing(), items, context_codes, user_codes)
     trainer = _make_trainer(model, network, data, training, items)
     progress(fraction=_BEGIN * 3 / 4, stage="placing items by what they occur with", metrics={})
     reports = _fit_progress(model, progress, parts=split.training.count_parts())
@@ -207,9 +174,11 @@ def fit_sequence_model(
         progress=reports,
         checkpoints=_checkpoints(model, "fit", split.training, items, network=network),
     )
-    progress(fraction=_END, stage="weighing network and counts", metrics={})
+    regression = _regress(training, split.worth, n_items=n_items, progress=progress, begin=_END)
+    progress(fraction=_REGRESSED, stage="weighing network and counts", metrics={})
     popularity = popularity_features(training, uses)
-    fusion, network_report = _learn_fusion(assembly, best, split, popularity)
+    fusion, regression, network_report = _learn_fusion(assembly, best, split, popularity, regression)
+    assembly = assembly._replace(regression=regression)
     scorer = assembly.scorer(best.parameters, score_fusion=fusion, popularity=popularity)
     report = {
         **_training_report(best, dropout=dropout), **network_report, **_fusion_report(scorer, split, rule_shape)
@@ -241,7 +210,12 @@ def extend_sequence_model(
     shape = state.assembly.rules.shape
     rules = SequentialRules.count(histories, n_items=data.n_items, shape=shape, weights=worth)
     context_codes = None if data.context is None else data.context.meaning
-    assembly = state.assembly._replace(rules=rules, context_codes=context_codes)
+    regression = state.assembly.regression
+    if len(regression.places):  # what the weights count stays
+        stage = "extension, "
+        learnt = _regress(histories, worth, n_items=data.n_items, progress=progress, begin=1.0, stage=stage)
+        regression = replace(learnt, places=regression.places, weight=regression.weight)
+    assembly = state.assembly._replace(rules=rules, regression=regression, context_codes=context_codes)
     uses = count_uses(histories, worth, n_items=data.n_items, half_life=state.half_life, items=state.assembly.items)
     scorer = assembly.scorer(
         parameters, score_fusion=state.scorer.score_fusion, popularity=popularity_features(histories, uses)
@@ -410,7 +384,7 @@ def _fit_progress(model: SequenceModel, progress: FitProgress, *, parts: int) ->
 
 
 def _initial_parameters(
-    model: SequenceModel, assembly: _Assembly, training: Histories, uses: NDArray[np.float64], *, n_event_types: int
+    model: SequenceModel, assembly: Assembly, training: Histories, uses: NDArray[np.float64], *, n_event_types: int
 ) -> dict[str, FloatArray]:
     """Begin where counting leads: embeddings from what occurs together, biases from popularity.
 
@@ -430,16 +404,16 @@ def _initial_parameters(
     parameters = assembly.network.initial_parameters(
         item_directions=directions, item_biases=_log_shares(uses), n_event_types=n_event_types, seed=model.seed
     )
-    for name, codes in ((_CONTEXT, assembly.context_codes), (_USER_FEATURES, assembly.user_codes)):
+    for name, codes in ((CONTEXT, assembly.context_codes), (USER_FEATURES, assembly.user_codes)):
         if codes is not None:
             parameters[name] = np.zeros((len(codes), width), np.float32)
     if assembly.user_codes is not None:
-        parameters[_GATES] = first_gates(model.config.max_length)
+        parameters[GATES] = first_gates(model.config.max_length)
     return parameters if assembly.items is None else with_projection(parameters, assembly.items.features)
 
 
 def _network_evaluation(
-    model: SequenceModel, assembly: _Assembly, split: _Split, *, n_items: int
+    model: SequenceModel, assembly: Assembly, split: _Split, *, n_items: int
 ) -> Callable[[dict[str, FloatArray]], tuple[float, Mapping[str, float]]]:
     """Return what measures a network's parameters: NDCG@10, with the repeat bias that the held-out steps call for."""
     sample = split.validation.sample(max(_EVALUATED, _EVALUATED_SCORES // n_items))
@@ -454,9 +428,22 @@ def _network_evaluation(
     return evaluate
 
 
+def _regress(
+    histories: Histories, worth: FloatArray, *, n_items: int, progress: FitProgress, begin: float, stage: str = ""
+) -> ItemRegression:
+    """Regress items on items, and report it from a share of the work that is done before."""
+
+    def solved(share: float) -> None:
+        fraction = begin + (_REGRESSED - _END) * share
+        progress(fraction=min(1.0, fraction), stage=f"{stage}regressing items on items", metrics={})
+
+    solved(0.0)
+    return fit_item_regression(histories, worth, n_items=n_items, progress=solved)
+
+
 def _learn_fusion(
-    assembly: _Assembly, best: BestEpoch, split: _Split, popularity: FloatArray
-) -> tuple[ScoreFusion, Mapping[str, float]]:
+    assembly: Assembly, best: BestEpoch, split: _Split, popularity: FloatArray, regression: ItemRegression
+) -> tuple[ScoreFusion, ItemRegression, Mapping[str, float]]:
     """Learn the fusion with the best network, and report what is to be known of the network's own lists."""
     n_event_types = len(best.parameters["actions"]) - 1
     scorer = assembly.scorer(best.parameters, score_fusion=ScoreFusion.of_network(n_event_types=n_event_types))
@@ -470,8 +457,8 @@ def _learn_fusion(
         repeat_bias=best.details["repeat_bias"],
     )
     covered = split.validation.coverage(held_out.item_vectors, held_out.queries)
-    fusion = learn_score_fusion(held_out, assembly.rules, n_event_types=n_event_types)
-    return fusion, {"network_validation_coverage_at_25": covered}
+    fusion, regression = learn_score_fusion(held_out, assembly.rules, regression, n_event_types=n_event_types)
+    return fusion, regression, {"network_validation_coverage_at_25": covered}
 
 
 def _training_report(best: BestEpoch, *, dropout: float) -> dict[str, float]:
@@ -486,12 +473,9 @@ def _fusion_report(scorer: SequenceScorer, split: _Split, shape: RuleShape) -> d
     return {
         "validation_ndcg_at_10": ndcg, "validation_hit_rate_at_10": hit_rate,
         "blend_network": scorer.score_fusion.network, "blend_rules": scorer.score_fusion.rules,
+        "blend_regression": scorer.regression.weight if len(scorer.regression.places) else 0.0,
         "rules_backward": shape.backward, "rules_follower_power": shape.follower_power,
     }  # fmt: skip
-
-
-def _table(codes: ContextCodes | None, vectors: FloatArray | None) -> ContextTable | None:
-    return None if codes is None or vectors is None else ContextTable(codes, vectors)
 
 
 def _log_shares(uses: NDArray[np.float64]) -> FloatArray:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact
+from recipes.components.item_regression.score import ItemRegression
 from recipes.components.score_fusion.score import ScoreFusion
 from recipes.components.sequence_scorer import SequenceScorer, gap_buckets
 from recipes.components.sequential_rules import SequentialRules
@@ -53,7 +54,8 @@ def served(network, arrays):
         arrays["item_embeddings"], arrays["item_biases"], np.zeros((4, N_ITEMS), np.float32)
     )
     sequential_rules = SequentialRules.count(Histories.gather([draw_history(200)]), n_items=N_ITEMS)
-    return arrays, network, network.scorer(vectors, rest, score_fusion=score_fusion, sequential_rules=sequential_rules)
+    scorer = network.scorer(vectors, rest, score_fusion=score_fusion, sequential_rules=sequential_rules)
+    return arrays, network, scorer.with_regression(ItemRegression(sequential_rules.rules))
 
 
 def as_steps(history):
@@ -114,7 +116,10 @@ class NetworkSuite:
     def test_saved_and_opened_scorers_are_the_same(self, both, tmp_path):
         both[2].save(tmp_path)
         history = draw_history(60)
-        np.testing.assert_array_equal(type(self).load(tmp_path).embed_history(history), both[2].embed_history(history))
+        loaded = type(self).load(tmp_path)
+        np.testing.assert_array_equal(loaded.embed_history(history), both[2].embed_history(history))
+        before, after = both[2].score_deltas(history), loaded.score_deltas(history)
+        assert (before.items.tobytes(), before.values.tobytes()) == (after.items.tobytes(), after.values.tobytes())
 
     def test_files_of_different_models_are_corrupt(self, both, tmp_path):
         load = type(self).load

@@ -1,1 +1,1 @@
-"""Score fusion: a network's scores combined with rules, popularity and repeats; `fit` learns it, `score` applies it."""
+"""Score fusion: a network, rules, a regression, popularity and repeats; `fit` learns it, `score` applies it."""

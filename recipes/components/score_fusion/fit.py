@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from recipes.components.item_regression.score import ItemRegression
 from recipes.components.score_fusion.score import (
     COUNT_BUCKETS,
     POPULARITY_FEATURES,
@@ -33,6 +34,10 @@ _MAX_STEPS = 60
 _FACTOR_VARIANCE = 1.0
 _REPEAT_VARIANCE = 9.0
 _FIRST_RULES = 0.3
+#: What the regression begins with: v, and the logarithm of e.
+_FIRST_REGRESSION = (0.3, np.log(0.003))
+#: What two more weights have to gain, in nats: Akaike's criterion.
+_LEAST_GAIN = 2.0
 #: Logarithms of factors beyond this have no further effect that matters, and would overflow.
 _MAX_LOGARITHM = 12.0
 
@@ -63,54 +68,80 @@ class HeldOutSteps:
     weights: FloatArray
 
 
-def learn_score_fusion(steps: HeldOutSteps, sequential_rules: SequentialRules, *, n_event_types: int) -> ScoreFusion:
+def learn_score_fusion(
+    steps: HeldOutSteps, sequential_rules: SequentialRules, regression: ItemRegression, *, n_event_types: int
+) -> tuple[ScoreFusion, ItemRegression]:
     """Find the fusion of greatest posterior probability, by L-BFGS.
 
     The likelihood is the softmax over the catalogue. Factors have log-normal priors around 1, and around rules that
     decay with 1 / place; repeats have normal ones around the single bias, which grows with the network's factor: what
-    is out of reach stays so.
+    is out of reach stays so. The regression's weight, with a normal prior around 0, and its scale, with one like the
+    rules', come last, and stay only if the posterior gains as much as two more weights must (Akaike, "A New Look at the
+    Statistical Model Identification", 1974).
 
     Args:
         steps: At least one row.
         sequential_rules: Rules that do not know the targets.
+        regression: Weights of items for items that do not know them either.
         n_event_types: Event types that the data name.
+
+    Returns:
+        The weights, and the regression with its own; one that speaks for nothing where that is best.
     """
     posterior = _Posterior(steps, sequential_rules, n_event_types=n_event_types)
-    bounds = [(-_MAX_LOGARITHM, _MAX_LOGARITHM)] * _FACTORS + [(None, None)] * (len(posterior.start) - _FACTORS)
+    weights, loss = _optimum(posterior, posterior.start)
+    if not len(regression.places):
+        return posterior.score_fusion(weights), regression
+    posterior.add(regression)
+    start = weights.copy()
+    start[_REGRESSION] = _FIRST_REGRESSION[0]
+    fused, fused_loss = _optimum(posterior, start)
+    if (loss - fused_loss) * posterior.rows < _LEAST_GAIN or fused[_REGRESSION] <= 0.0:
+        return posterior.score_fusion(weights), ItemRegression.nothing()
+    return posterior.score_fusion(fused), regression.weighted(fused[_REGRESSION], float(np.exp(fused[_SPREAD])))
+
+
+def _optimum(posterior: _Posterior, start: Floats) -> tuple[Floats, float]:
+    """Return the weights of greatest posterior probability, and its mean negative logarithm."""
+    bounds: list[tuple[float | None, float | None]] = [(None, None)] * len(start)
+    for place in (*range(_POPULAR), _SPREAD):
+        bounds[place] = (-_MAX_LOGARITHM, _MAX_LOGARITHM)
+    bounds[_REGRESSION] = (0.0, None)
     optimum = minimize(
-        posterior.loss_and_gradient,
-        posterior.start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"maxiter": _MAX_STEPS},
+        posterior.loss_and_gradient, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _MAX_STEPS}
     )
-    return posterior.score_fusion(optimum.x)
+    return optimum.x, float(optimum.fun)
 
 
-#: Weights in front of the repeats: network, rules, scale, those of places, and those of popularity.
+#: Weights in front of the repeats: network, rules, scale, those of places, those of popularity, and the regression's.
 _LOGARITHMS = 3 + PLACES
-_FACTORS = _LOGARITHMS + POPULARITY_FEATURES
+_POPULAR = _LOGARITHMS + POPULARITY_FEATURES
+_REGRESSION, _SPREAD = _POPULAR, _POPULAR + 1
+_FACTORS = _POPULAR + 2
 
 
 class _Posterior:
-    """The function to be minimised; all weights but those of popularity and of repeats are logarithms."""
+    """The function to be minimised; all weights but those of popularity, regression and repeats are logarithms."""
 
     def __init__(self, steps: HeldOutSteps, sequential_rules: SequentialRules, *, n_event_types: int) -> None:
         n_items = len(steps.item_vectors)
         total = len(steps.targets)
-        self._rows = max(1, min(total, _MAX_ROWS, _MAX_SCORES // n_items))
+        self.rows = max(1, min(total, _MAX_ROWS, _MAX_SCORES // n_items))
         # Spread over all, as neighbours belong to one user.
-        chosen = np.arange(self._rows) * total // self._rows
+        chosen = np.arange(self.rows) * total // self.rows
         self._n_event_types = n_event_types
         mass = steps.weights[chosen].astype(np.float64)
         # Those that are chosen may weigh nothing; they count alike then.
-        self._mass: Floats = mass / mass.mean() if mass.any() else np.ones(self._rows)
+        self._mass: Floats = mass / mass.mean() if mass.any() else np.ones(self.rows)
         self._logits: FloatArray = steps.queries[chosen] @ steps.item_vectors.T
         self._popularity = steps.popularity
         self._repeat_bias = steps.repeat_bias
-        self._targets = np.arange(self._rows) * n_items + steps.targets[chosen]
-        self._collect(steps.histories.take(chosen), sequential_rules, n_items)
+        self._targets = np.arange(self.rows) * n_items + steps.targets[chosen]
+        histories = steps.histories.take(chosen)
+        self._collect(histories, sequential_rules, n_items)
+        self._histories, self._n_items = histories, n_items
+        self._spoken_for: Places = np.empty(0, np.int64)
+        self._spoken: Floats = np.empty(0)
         raw = self._raw(1.0 / np.arange(1.0, PLACES + 1))
         # Where no rule applies, rules get no weight.
         self._has_rules = len(raw) > 0
@@ -118,6 +149,7 @@ class _Posterior:
             [0.0, np.log(_FIRST_RULES), np.log(np.median(raw)) if self._has_rules else 0.0],
             -np.log(np.arange(1.0, PLACES + 1)),
             np.zeros(POPULARITY_FEATURES),
+            [0.0, _FIRST_REGRESSION[1]],
             np.zeros(RECENCY_BUCKETS * (n_event_types + 1)),
             np.zeros(COUNT_BUCKETS),
         ])  # fmt: skip
@@ -130,11 +162,14 @@ class _Posterior:
         places = np.exp(weights[3:_LOGARITHMS])
         recency = weights[_FACTORS:-COUNT_BUCKETS]
         scores = self._logits * np.float32(network)
-        scores += weights[_LOGARITHMS:_FACTORS].astype(np.float32) @ self._popularity
+        scores += weights[_LOGARITHMS:_POPULAR].astype(np.float32) @ self._popularity
         flat = scores.reshape(-1)
         raw = self._raw(places)
         logs = np.log1p(raw / scale)
         flat[self._pairs] += (rules * logs).astype(np.float32)
+        spread = np.exp(weights[_SPREAD])
+        spoken = np.log1p(self._spoken / spread)
+        flat[self._spoken_for] += (weights[_REGRESSION] * spoken).astype(np.float32)
         repeated = network * self._repeat_bias + recency[self._cell] + weights[-COUNT_BUCKETS:][self._uses]
         flat[self._used] += repeated.astype(np.float32)
         scores -= scores.max(axis=1, keepdims=True)
@@ -143,11 +178,12 @@ class _Posterior:
         totals = scores.sum(axis=1, dtype=np.float64)
         likelihood -= np.log(totals)
         # From here on `scores` is the slope of the loss in each score.
-        scores *= (self._mass / (totals * self._rows)).astype(np.float32)[:, None]
-        flat[self._targets] -= (self._mass / self._rows).astype(np.float32)
+        scores *= (self._mass / (totals * self.rows)).astype(np.float32)[:, None]
+        flat[self._targets] -= (self._mass / self.rows).astype(np.float32)
 
         of_pairs = flat[self._pairs].astype(np.float64)
         of_raw = of_pairs * rules / (scale + raw)
+        of_spoken = flat[self._spoken_for].astype(np.float64)
         of_used = flat[self._used].astype(np.float64)
         of_places = np.bincount(self._place, weights=of_raw[self._pair] * self._strength, minlength=PLACES)
         gradient = np.concatenate([
@@ -158,12 +194,16 @@ class _Posterior:
             ],
             of_places * places,
             self._popularity @ scores.sum(axis=0, dtype=np.float64),
+            [
+                float(of_spoken @ spoken),
+                -float(weights[_REGRESSION] * (of_spoken @ (self._spoken / (spread + self._spoken)))),
+            ],
             np.bincount(self._cell, weights=of_used, minlength=len(recency)),
             np.bincount(self._uses, weights=of_used, minlength=COUNT_BUCKETS),
         ])  # fmt: skip
         distance = weights - self.start
-        gradient += distance / self._variances / self._rows
-        prior = 0.5 * float(np.square(distance) @ (1.0 / self._variances)) / self._rows
+        gradient += distance / self._variances / self.rows
+        prior = 0.5 * float(np.square(distance) @ (1.0 / self._variances)) / self.rows
         return prior - float((self._mass * likelihood).mean()), gradient
 
     def score_fusion(self, weights: Floats) -> ScoreFusion:
@@ -172,13 +212,22 @@ class _Posterior:
         recency = weights[_FACTORS:-COUNT_BUCKETS].reshape(RECENCY_BUCKETS, -1)
         return ScoreFusion(
             network=network,
-            popularity=weights[_LOGARITHMS:_FACTORS].astype(np.float32),
+            popularity=weights[_LOGARITHMS:_POPULAR].astype(np.float32),
             rules=rules if self._has_rules else 0.0,
             scale=scale,
             places=np.exp(weights[3:_LOGARITHMS]).astype(np.float32),
             recency=(network * self._repeat_bias + recency).astype(np.float32),
             count=weights[-COUNT_BUCKETS:].astype(np.float32),
         )
+
+    def add(self, regression: ItemRegression) -> None:
+        """Let what the histories speak for count."""
+        pairs, sums = [], []
+        for row in range(self.rows):
+            items, of_row = regression.sums(self._histories.of(row))
+            pairs.append(row * self._n_items + items.astype(np.int64))
+            sums.append(of_row)
+        self._spoken_for, self._spoken = np.concatenate(pairs), np.concatenate(sums)
 
     def _raw(self, places: Floats) -> Floats:
         """Add up the rules that lead to each pair of a row and an item."""
@@ -189,7 +238,7 @@ class _Posterior:
     def _collect(self, histories: Histories, sequential_rules: SequentialRules, n_items: int) -> None:
         """Find rules and repeats of all rows, by their places in the flattened scores."""
         pairs, place, strength, used, cell, uses = [], [], [], [], [], []
-        for row in range(self._rows):
+        for row in range(self.rows):
             history = histories.of(row)
             items, places, strengths = sequential_rules.entries(history)
             pairs.append(row * n_items + items.astype(np.int64))

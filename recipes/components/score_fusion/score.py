@@ -1,13 +1,14 @@
-"""Applying score fusion: how sequential rules and repeats change the scores that a network gives for a history.
+"""Applying score fusion: how rules, a regression and repeats change the scores that a network gives for a history.
 
 The score of item i for a history h is
 
-    a * network(h, i) + g . popularity(i) + w * log(1 + rules(h, i) / e) + [i in h] * repeat(h, i)
+    a * network(h, i) + g . popularity(i) + w * log(1 + rules(h, i) / e) + regression(h, i) + [i in h] * repeat(h, i)
 
 where popularity(i) are the features of `recipes.components.recency.popularity_features`, rules(h, i) adds up the
-strengths of the rules from the newest items of h to i, each place weighing as learnt, and repeat(h, i) depends on how
-long ago i was used last, what was done with it then, and how often it was used. The first two terms are part of the
-item vectors; the others are zero for all but a few items, the score deltas.
+strengths of the rules from the newest items of h to i, each place weighing as learnt, regression(h, i) what all items
+of h speak for, see `recipes.components.item_regression.score`, and repeat(h, i) depends on how long ago i was used
+last, what was done with it then, and how often it was used. The first two terms are part of the item vectors; the
+others are zero for all but some items, the score deltas.
 
 A weighted sum of scores before one softmax is a product of experts (Hinton, 2002), or log-linear pooling of their
 probabilities; `fit` learns the weights.
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from common.errors import CorruptArtifact
 from recipes.components.history_deltas import COUNT_ENDS, RECENCY_ENDS, fused_deltas
+from recipes.components.item_regression.score import ItemRegression
 from recipes.components.sequential_rules import PLACES, SequentialRules
 from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
 from recipes.ports import ScoreDelta, ScoreDeltas
@@ -84,7 +86,7 @@ def repeats(history: History) -> Repeats:
 
 @dataclass(frozen=True, slots=True)
 class ScoreFusion:
-    """Learnt weights; see the formula above.
+    """Learnt weights; see the formula above. Those of the regression are its own.
 
     Attributes:
         network: a.
@@ -133,15 +135,18 @@ class ScoreFusion:
         bias = self.network * biases + self.popularity @ popularity
         return np.concatenate([self.network * embeddings, bias[:, None]], axis=1).astype(np.float32)
 
-    def score_deltas(self, sequential_rules: SequentialRules, history: History) -> ScoreDelta:
-        """Work out the last two terms of the formula.
+    def score_deltas(
+        self, sequential_rules: SequentialRules, regression: ItemRegression, history: History
+    ) -> ScoreDelta:
+        """Work out the last three terms of the formula.
 
         Args:
             sequential_rules: The rules.
+            regression: What items speak for.
             history: Items that are not in the catalogue are passed over, and event types that are newer than the model
                 taken for unknown ones.
         """
-        rules = sequential_rules.rules
+        rules, weights = sequential_rules.rules, regression.weights
         items, values = fused_deltas(
             history.items,
             history.event_types,
@@ -149,21 +154,30 @@ class ScoreFusion:
             rules.columns,
             rules.values,
             self.places,
+            weights.offsets,
+            weights.columns,
+            weights.values,
+            regression.places,
             self.recency,
             self.count,
             self.rules,
             self.scale,
+            regression.weight,
         )
         return ScoreDelta(items, values)
 
     def score_deltas_of(
-        self, sequential_rules: SequentialRules, histories: Histories, users: NDArray[np.int64]
+        self,
+        sequential_rules: SequentialRules,
+        regression: ItemRegression,
+        histories: Histories,
+        users: NDArray[np.int64],
     ) -> ScoreDeltas:
-        """Do `score_deltas` for some of the users of histories, int64 [n], in one compiled pass."""
+        """Do `score_deltas` for some users of histories, int64 [n]."""
         # Here, as what answers single requests has no need of it.
         from recipes.components.user_deltas import fused_deltas_of_users
 
-        rules = sequential_rules.rules
+        rules, weights = sequential_rules.rules, regression.weights
         return ScoreDeltas(
             *fused_deltas_of_users(
                 users,
@@ -174,10 +188,15 @@ class ScoreFusion:
                 rules.columns,
                 rules.values,
                 self.places,
+                weights.offsets,
+                weights.columns,
+                weights.values,
+                regression.places,
                 self.recency,
                 self.count,
                 self.rules,
                 self.scale,
+                regression.weight,
             )
         )
 

@@ -1,9 +1,9 @@
 """Fitting what is bought, or viewed, together: EASE with one basket, or one session, in the place of a user.
 
-The regression is that of `recipes.models.ease.ease` (Steck, WWW 2019). A basket is what one user bought without a long
-pause. How long depends on the shop: where most purchases would be alone in their basket, longer pauses are allowed, at
-last all that a user ever did. Items that nobody used together with others have popular ones as neighbours, as in
-Similar-Items.
+The regression is that of `recipes.components.item_regression.ease` (Steck, WWW 2019). A basket is what one user bought
+without a long pause. How long depends on the shop: where most purchases would be alone in their basket, longer pauses
+are allowed, at last all that a user ever did. Items that nobody used together with others have popular ones as
+neighbours, as in Similar-Items.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from recipes.config import RecipeConfig, hyperparameter
+from recipes.data.gram_matrix import neighbour_limit
 from recipes.data.size import DataSize
 from recipes.hyper_parameters import COOCCURRENCE, COOCCURRENCE_FEATURES
-from recipes.models.cooccurrence.gram_matrix import neighbour_limit
 
 __all__ = ["CooccurrenceConfig"]
 

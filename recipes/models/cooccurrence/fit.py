@@ -18,11 +18,7 @@ import numpy as np
 
 from recipes.components.item_neighbors import ItemNeighborsScorer, popularity_vectors
 from recipes.data.counts import users_per_item, within_percentiles
-from recipes.data.histories import FloatArray, Histories
-from recipes.data.sparse import SparseRows
-from recipes.data.training_data import TrainingData
-from recipes.models.cooccurrence.config import CooccurrenceConfig
-from recipes.models.cooccurrence.gram_matrix import (
+from recipes.data.gram_matrix import (
     diagonal_of,
     distinct_items,
     join_rows,
@@ -30,6 +26,10 @@ from recipes.models.cooccurrence.gram_matrix import (
     neighbours,
     sum_pairs,
 )
+from recipes.data.histories import FloatArray, Histories
+from recipes.data.sparse import SparseRows
+from recipes.data.training_data import TrainingData
+from recipes.models.cooccurrence.config import CooccurrenceConfig
 from recipes.ports import FitProgress, ignore_progress
 
 __all__ = ["CooccurrenceFitter"]

@@ -1,10 +1,10 @@
 """Fitting Similar-Items: every item regressed on the others, in closed form, from which users used what near what.
 
-See `recipes.models.ease.ease` for the regression. Deviations from Steck (WWW 2019): users weigh less the more they
-used, an item's penalty grows with the root of its popularity, and where times are known, items that were used one after
-the other count more than those at the two ends of a long history. In catalogues that are solved exactly, what groups of
-users have in common is added (`recipes.models.ease.low_pass`). The constants below were chosen on held-out parts of
-training data.
+See `recipes.components.item_regression.ease` for the regression. Deviations from Steck (WWW 2019): users weigh less the
+more they used, an item's penalty grows with the root of its popularity, and where times are known, items that were used
+one after the other count more than those at the two ends of a long history. In catalogues that are solved exactly, what
+groups of users have in common is added (`recipes.models.ease.low_pass`). The constants below were chosen on held-out
+parts of training data.
 
 Items that few users used get neighbours by their columns; see `recipes.models.ease.cold_items`. So do, when they come,
 items that came after the training.
@@ -17,20 +17,20 @@ from collections.abc import Mapping
 import numpy as np
 
 from recipes.components.item_neighbors import popularity_vectors
+from recipes.components.item_regression.ease import ease_weights, sparse_ease_weights
 from recipes.data.counts import users_per_item
-from recipes.data.histories import FloatArray, Histories
-from recipes.data.sparse import SparseRows
-from recipes.data.training_data import TrainingData
-from recipes.models.cooccurrence.gram_matrix import (
+from recipes.data.gram_matrix import (
     GramMatrix,
     build_gram_matrix,
     distinct_items,
     neighbour_limit,
     neighbours,
 )
+from recipes.data.histories import FloatArray, Histories
+from recipes.data.sparse import SparseRows
+from recipes.data.training_data import TrainingData
 from recipes.models.ease.cold_items import ContentWeights, with_content
 from recipes.models.ease.config import CANDIDATES, MAX_DENSE_ITEMS, ROW_LIMIT, EASEConfig
-from recipes.models.ease.ease import ease_weights, sparse_ease_weights
 from recipes.models.ease.low_pass import low_pass_weights
 from recipes.models.ease.score import EASEScorer
 from recipes.models.lsa.decomposition import learn_vectors

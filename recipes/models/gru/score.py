@@ -106,6 +106,7 @@ def load(folder: Path) -> GRUScorer:
             score_fusion=saved.score_fusion,
             sequential_rules=saved.sequential_rules,
         )
+        .with_regression(saved.regression)
         .with_tables(context=saved.context, user_features=saved.user_features)
         .opened_from(folder)
     )

@@ -162,6 +162,7 @@ def load(folder: Path) -> SASRecScorer:
             score_fusion=saved.score_fusion,
             sequential_rules=saved.sequential_rules,
         )
+        .with_regression(saved.regression)
         .with_tables(context=saved.context, user_features=saved.user_features)
         .opened_from(folder)
     )

@@ -7,6 +7,7 @@ import pytest
 
 from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
+from recipes.components.item_regression.score import ItemRegression
 from recipes.components.score_fusion.score import COUNT_BUCKETS, RECENCY_BUCKETS, ScoreFusion, repeats
 from recipes.components.sequential_rules import PLACES, SequentialRules
 from recipes.data.histories import History
@@ -15,6 +16,12 @@ from recipes.data.sparse import SparseRows
 #: Item 0 leads to 1 and 2, item 1 to 2; items 2 and 3 lead nowhere.
 FOLLOWERS = SequentialRules(
     SparseRows(np.array([0, 2, 3, 3, 3]), np.array([1, 2, 2], np.int32), np.array([2.0, 4.0, 6.0], np.float32))
+)
+#: Items 0 and 3 speak for 2, 0 less for 1; what is older than the newest step counts half, and of it half is looked at.
+REGRESSION = ItemRegression(
+    SparseRows(np.array([0, 2, 2, 2, 3]), np.array([2, 1, 2], np.int32), np.array([8.0, 1.0, 4.0], np.float32)),
+    np.array([1.0, 0.5, 0.5, 0.5], np.float32),
+    3.0,
 )
 
 
@@ -39,8 +46,8 @@ def score_fusion():
     )
 
 
-def changes(score_fusion, steps):
-    actual = score_fusion.score_deltas(FOLLOWERS, steps)
+def changes(score_fusion, steps, *, regression=ItemRegression.nothing()):  # noqa: B008 - immutable
+    actual = score_fusion.score_deltas(FOLLOWERS, regression, steps)
     assert (actual.items.dtype, actual.values.dtype) == (np.int32, np.float32)
     assert len(set(actual.items.tolist())) == len(actual.items)
     return dict(zip(actual.items.tolist(), actual.values.tolist(), strict=True))
@@ -61,6 +68,14 @@ def test_an_item_used_again_is_as_recent_as_its_last_use_and_has_its_number_of_u
     actual = changes(score_fusion, history((3, 1), (3, 2), (2, 0), (3, 0), (3, 0), (3, 2)))
     # 3 was used five times (bucket 3), last in the last step by action 2; 2 three steps before (bucket 3), once.
     assert actual == pytest.approx({3: 2.0 + 300.0, 2: 30.0})
+
+
+def test_each_item_speaks_once_by_its_last_use(score_fusion):
+    steps = history((0, 1), (3, 1), (0, 1), (3, 1))
+    plain = changes(score_fusion, steps)
+    assert changes(score_fusion, steps, regression=REGRESSION) == pytest.approx(
+        plain | {2: plain[2] + 3.0 * np.log1p(4.0 + 8.0 / 2)}
+    )
 
 
 def test_without_rules_only_repeats_are_adjusted(score_fusion):

@@ -7,6 +7,7 @@ import pytest
 
 from recipes.catalog import get_recipe
 from recipes.components.cold_start import CONTENT_SIZE
+from recipes.components.item_regression.score import ItemRegression
 from recipes.components.sequential_rules import SequentialRules
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.histories import Histories, History
@@ -73,6 +74,15 @@ def test_rules_are_counted_again_by_the_shape_that_was_learnt(scorer, updated):
     again = SequentialRules.count(histories(), n_items=len(BEFORE), shape=shape)
     assert updated._sequential_rules.shape == shape
     assert updated._sequential_rules.rules.values.tobytes() == again.rules.values.tobytes()
+
+
+def test_the_regression_keeps_its_weights_under_the_new_indexes(scorer):
+    regression = ItemRegression(scorer._sequential_rules.rules)
+    now_known = scorer.with_regression(regression).updated(BEFORE, now(), content=None, seed=1).regression
+    items, sums = regression.sums(History.of_items([RING, 2 * RING]))
+    present, same = now_known.sums(History.of_items([moved(RING), moved(2 * RING)]))
+    assert present.tolist() == [moved(item) for item in items.tolist() if item]
+    np.testing.assert_allclose(same, sums[items > 0])
 
 
 def test_rules_lead_to_new_items_at_once(updated):

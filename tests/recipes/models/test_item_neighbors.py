@@ -7,20 +7,20 @@ import pytest
 
 from common.errors import CorruptArtifact, InvalidInput
 from recipes.components.item_neighbors import ItemNeighborsScorer, load, popularity_vectors
-from recipes.data.histories import History
-from recipes.data.sparse import SparseRows
-from recipes.data.training_data import Interactions, TrainingData
-from recipes.models.cooccurrence.config import CooccurrenceConfig
-from recipes.models.cooccurrence.fit import CooccurrenceFitter
-from recipes.models.cooccurrence.gram_matrix import (
+from recipes.components.item_regression.ease import ease_weights, sparse_ease_weights
+from recipes.data.gram_matrix import (
     GramMatrix,
     build_gram_matrix,
     distinct_items,
     largest_of_rows,
     neighbours,
 )
+from recipes.data.histories import History
+from recipes.data.sparse import SparseRows
+from recipes.data.training_data import Interactions, TrainingData
+from recipes.models.cooccurrence.config import CooccurrenceConfig
+from recipes.models.cooccurrence.fit import CooccurrenceFitter
 from recipes.models.ease.config import EASEConfig
-from recipes.models.ease.ease import ease_weights, sparse_ease_weights
 from recipes.models.ease.fit import EASEFitter
 from recipes.retrieval.scoring import catalogue_scores
 from recipes.retrieval.top_k import top_k

@@ -120,6 +120,7 @@ def test_progress_moves_within_an_epoch_and_says_what_is_done():
         "epoch 1 of at most 2: validation",
         "epoch 2 of at most 2",
         "epoch 2 of at most 2: validation",
+        "regressing items on items",
         "weighing network and counts",
     ]
     assert fractions == sorted(fractions)

@@ -19,8 +19,8 @@ from recipes.data.sparse import SparseRows
 from recipes.data.training_data import TrainingData
 
 __all__ = [
-    "GramMatrix", "build_gram_matrix", "diagonal_of", "distinct_items", "join_rows", "largest_of_rows",
-    "neighbour_limit", "neighbours", "strongest_of_rows", "sum_pairs",
+    "GramMatrix", "build_gram_matrix", "diagonal_of", "distinct_items", "distinct_steps", "join_rows",
+    "largest_of_rows", "neighbour_limit", "neighbours", "strongest_of_rows", "sum_pairs",
 ]  # fmt: skip
 
 
@@ -44,8 +44,18 @@ def distinct_items(data: TrainingData, *, limit: int = 1000) -> Histories:
         data: With interactions.
         limit: Items of a user at most; the work of a Gram matrix grows with their square.
     """
-    histories = data.histories()
-    keys = histories.owners() * max(1, data.n_items) + histories.items
+    return distinct_steps(data.histories(), n_items=data.n_items, limit=limit)
+
+
+def distinct_steps(histories: Histories, *, n_items: int, limit: int) -> Histories:
+    """Return the steps with the newest different items of each user, in the order of their first use.
+
+    Args:
+        histories: All their items are in the catalogue.
+        n_items: Items of the catalogue.
+        limit: Items of a user at most.
+    """
+    keys = histories.owners() * max(1, n_items) + histories.items
     firsts = np.zeros(len(keys), bool)
     firsts[np.unique(keys, return_index=True)[1]] = True
     return histories.where(firsts).newest(limit)

@@ -14,9 +14,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.data.gram_matrix import GramMatrix, largest_of_rows
 from recipes.data.histories import FloatArray, ItemIndexes
 from recipes.data.sparse import SparseRows
-from recipes.models.cooccurrence.gram_matrix import GramMatrix, largest_of_rows
 
 __all__ = ["ease_weights", "sparse_ease_weights"]
 
