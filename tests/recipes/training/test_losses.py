@@ -32,12 +32,12 @@ def test_the_chunked_loss_and_its_gradients_are_those_of_the_formula():
 def plain_sampled_loss(hidden, vectors, biases, targets, weights, sampled, log_draws):
     losses = []
     for states, items, weight in zip(hidden, targets, weights, strict=True):
-        own, places = np.unique(items, return_inverse=True)
-        of_own = states @ vectors[own].T + biases[own]
+        distinct, places = np.unique(items, return_inverse=True)
+        of_sequence = states @ vectors[distinct].T + biases[distinct]
         of_sample = states @ vectors[sampled].T + biases[sampled] - log_draws
-        of_others = of_sample[:, ~np.isin(sampled, own)]
-        total = jax.nn.logsumexp(jnp.concatenate([of_own, of_others], axis=1), axis=1)
-        losses.append((weight * (total - of_own[jnp.arange(len(items)), places])).sum())
+        of_others = of_sample[:, ~np.isin(sampled, distinct)]
+        total = jax.nn.logsumexp(jnp.concatenate([of_sequence, of_others], axis=1), axis=1)
+        losses.append((weight * (total - of_sequence[jnp.arange(len(items)), places])).sum())
     return sum(losses)
 
 

@@ -158,9 +158,9 @@ def test_an_extension_learns_a_part_of_long_epochs_each_time(monkeypatch):
     monkeypatch.setattr(loop, "_LONGEST_EPOCH", -(-len(ring_walks().interactions) // 4))
     long, _ = reports(0.0)
 
-    whole, parts = extension_steps(short), extension_steps(long)
-    assert list(whole) == list(parts) == [f"extension, epoch {number} of 3" for number in (1, 2, 3)]
-    assert all(parts[stage] <= whole[stage] / 2 for stage in whole)
+    epochs, parts = extension_steps(short), extension_steps(long)
+    assert list(epochs) == list(parts) == [f"extension, epoch {number} of 3" for number in (1, 2, 3)]
+    assert all(parts[stage] <= epochs[stage] / 2 for stage in epochs)
 
 
 def test_parts_in_turn_are_all_steps_each_once_and_others_the_next_time():
