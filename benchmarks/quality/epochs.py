@@ -47,7 +47,7 @@ class EpochFigures:
     """What the epochs of a fit report; implements `recipes.ports.FitProgress`.
 
     Attributes:
-        epochs: For each epoch its metrics, and the processor seconds until its end.
+        epochs: For each epoch, or part of a long one, its metrics, and the processor seconds until its end.
     """
 
     epochs: list[dict[str, float]] = field(default_factory=list)
@@ -55,7 +55,8 @@ class EpochFigures:
 
     def __call__(self, *, fraction: float, stage: str, metrics: Mapping[str, float]) -> None:  # noqa: ARG002 -- FitProgress
         """Take a report."""
-        if "validation_ndcg_at_10" in metrics:
+        # Long epochs are measured before their first part, too.
+        if metrics.keys() >= {"validation_ndcg_at_10", "training_loss"}:
             self.epochs.append({**metrics, "cpu_seconds": time.process_time() - self._began})
 
 

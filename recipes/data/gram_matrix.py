@@ -47,18 +47,23 @@ def distinct_items(data: TrainingData, *, limit: int = 1000) -> Histories:
     return distinct_steps(data.histories(), n_items=data.n_items, limit=limit)
 
 
-def distinct_steps(histories: Histories, *, n_items: int, limit: int) -> Histories:
-    """Return the steps with the newest different items of each user, in the order of their first use.
+def distinct_steps(histories: Histories, *, n_items: int, limit: int, by_last_use: bool = False) -> Histories:
+    """Return the steps with the newest different items of each user, in the order of their first use, or of their last.
 
     Args:
         histories: All their items are in the catalogue.
         n_items: Items of the catalogue.
         limit: Items of a user at most.
+        by_last_use: Whether an item is as new as its last use, or as its first.
     """
     keys = histories.owners() * max(1, n_items) + histories.items
-    firsts = np.zeros(len(keys), bool)
-    firsts[np.unique(keys, return_index=True)[1]] = True
-    return histories.where(firsts).newest(limit)
+    if by_last_use:
+        places = len(keys) - 1 - np.unique(keys[::-1], return_index=True)[1]
+    else:
+        places = np.unique(keys, return_index=True)[1]
+    chosen = np.zeros(len(keys), bool)
+    chosen[places] = True
+    return histories.where(chosen).newest(limit)
 
 
 def build_gram_matrix(

@@ -50,8 +50,8 @@ class SequenceConfig(RecipeConfig):
         """Return about how much memory a fit takes at its peak, beside the data.
 
         bytes = 600 MiB + 4 (d + 2) items copies + 60 interactions, copies 14 with the full softmax, else 12; and, for
-        the regression of up to 50,000 items, 8 items^2 up to 5,000 items, else 8,000 items, or 12 users^2 if that is
-        more and there are no more than 5,000 users.
+        the regression of up to 50,000 items, 7,168 items and 8 items^2 up to 5,000 items, else 150 MiB + 28,800 items,
+        or 28 users^2 if that is more and there are no more than 5,000 users.
         """
         copies = _DENSE_COPIES if size.items <= self.full_softmax_items else _COPIES
         network = 4 * (self.width + 2) * size.items * copies

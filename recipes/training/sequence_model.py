@@ -189,7 +189,7 @@ def fit_sequence_model(
 def extend_sequence_model(
     model: SequenceModel, state: SequenceState | None, data: TrainingData, *, progress: FitProgress
 ) -> SequenceState:
-    """Continue on all of the data, nothing held out, for a fixed number of epochs.
+    """Continue on all of the data, nothing held out, for a fixed number of epochs; of long ones a part each.
 
     Args:
         model: As it was fitted.

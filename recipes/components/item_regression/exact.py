@@ -3,13 +3,14 @@
 With X [n_users, n_items] of who used what and l the penalty, EASE (Steck, "Embarrassingly Shallow Autoencoders for
 Sparse Data", WWW 2019) needs P, the inverse of X'X + l, and its weights are -P / diag(P), column by column. By the
 identity of Woodbury P is (1 - X' K X) / l, where K, the inverse of XX' + l, has a row for each user: with some
-thousands of users any catalogue is solved exactly, in time that grows with interactions times items.
+thousands of users catalogues of tens of thousands are solved exactly, in time that grows with interactions times items
+and with the square of the items, whose weights are all looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,26 +18,26 @@ from scipy import sparse
 from scipy.linalg.lapack import dpotrf, dpotri
 
 from common.compiled import compiled
-from recipes.components.item_regression.limits import MAX_EXACT, MAX_PRODUCTS
+from recipes.components.item_regression.limits import MAX_EXACT, MAX_PRODUCTS, PER_CELL, ROWS_AT_ONCE
 from recipes.data.histories import FloatArray, Histories, ItemIndexes, Offsets
 from recipes.data.sparse import SparseRows
 
 __all__ = ["exact_weights", "solves_exactly"]
-
-#: Rows of a dense matrix that are looked through at once.
-_ROWS_AT_ONCE: Final = 512
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.floating[Any]]
 
 
 def solves_exactly(histories: Histories, *, n_items: int) -> bool:
-    """Return whether `exact_weights` is affordable: few items, or few users and not too many interactions."""
+    """Return whether `exact_weights` is affordable: few items, or few users and not too many interactions and items."""
     n_users = int(np.count_nonzero(histories.lengths()))
-    return n_items <= MAX_EXACT or (n_users <= MAX_EXACT and n_items * len(histories.items) <= MAX_PRODUCTS)
+    products = n_items * max(len(histories.items), PER_CELL * n_items)
+    return n_items <= MAX_EXACT or (n_users <= MAX_EXACT and products <= MAX_PRODUCTS)
 
 
-def exact_weights(histories: Histories, worths: FloatArray, *, penalty: float, kept: int) -> SparseRows:
+def exact_weights(
+    histories: Histories, worths: FloatArray, *, penalty: float, kept: int, progress: Callable[[float], None]
+) -> SparseRows:
     """Solve for all items at once, in float64 for each pair of items or of users, whichever are fewer.
 
     Args:
@@ -44,6 +45,7 @@ def exact_weights(histories: Histories, worths: FloatArray, *, penalty: float, k
         worths: float32 [n_items], what predictions of each item are multiplied by.
         penalty: Added to the number of users of each item, above 0.
         kept: Weights kept of a row, those above 0 that are largest.
+        progress: Called with the share of the items that are solved, 0 to 1; may raise to stop the work.
 
     Returns:
         Row j, column i: how much item j adds to the prediction of item i; the largest of each row first.
@@ -64,6 +66,7 @@ def exact_weights(histories: Histories, worths: FloatArray, *, penalty: float, k
         columns.append(np.take_along_axis(largest, order, axis=1).astype(np.int32)[above])
         values.append(sizes[above])
         lengths.append(above.sum(axis=1))
+        progress(float(rows[-1] + 1) / n_items)
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
     return SparseRows(offsets, np.concatenate(columns), np.concatenate(values))
 
@@ -98,8 +101,8 @@ def _by_users(histories: Histories, *, n_items: int, penalty: float) -> Iterator
 
 
 def _blocks(size: int) -> Iterator[Rows]:
-    for begin in range(0, size, _ROWS_AT_ONCE):
-        yield np.arange(begin, min(begin + _ROWS_AT_ONCE, size))
+    for begin in range(0, size, ROWS_AT_ONCE):
+        yield np.arange(begin, min(begin + ROWS_AT_ONCE, size))
 
 
 def _inverse(lower: NDArray[np.float64]) -> NDArray[np.float64]:

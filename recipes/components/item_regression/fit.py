@@ -20,7 +20,7 @@ import numpy as np
 
 from recipes.components.item_regression.ease import sparse_ease_weights
 from recipes.components.item_regression.exact import exact_weights, solves_exactly
-from recipes.components.item_regression.limits import KEPT, MAX_ITEMS, ROW_LIMIT
+from recipes.components.item_regression.limits import CANDIDATES, KEPT, MAX_ITEMS, ROW_LIMIT
 from recipes.components.item_regression.score import ItemRegression
 from recipes.data.gram_matrix import build_gram_matrix, distinct_steps, largest_of_rows
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
@@ -30,8 +30,6 @@ __all__ = ["fit_item_regression"]
 
 #: Added to the number of users of each item.
 _PENALTY: Final = 500.0
-#: Items that an item of a larger catalogue is regressed on.
-_CANDIDATES: Final = 200
 #: Newest different items of a user that are learnt from, the fewer the more pairs there would be to count, and pairs
 #: that are not too many.
 _LIMITS: Final = (1000, 500, 200, 100, 50, 20, 10)
@@ -55,12 +53,12 @@ def fit_item_regression(
     if n_items > MAX_ITEMS:
         return ItemRegression.nothing()
     worths = _mean_worth(histories.items, worth, n_items=n_items)
-    used = _bounded(distinct_steps(histories, n_items=n_items, limit=_LIMITS[0]))
+    used = _bounded(distinct_steps(histories, n_items=n_items, limit=_LIMITS[0], by_last_use=True))
     if solves_exactly(used, n_items=n_items):
-        return ItemRegression(exact_weights(used, worths, penalty=_PENALTY, kept=KEPT))
+        return ItemRegression(exact_weights(used, worths, penalty=_PENALTY, kept=KEPT, progress=progress))
     gram = build_gram_matrix(used, n_items=n_items, row_limit=ROW_LIMIT)
     penalties = np.full(n_items, _PENALTY, np.float32)
-    solved = sparse_ease_weights(gram, penalties, candidates=_CANDIDATES, progress=progress)
+    solved = sparse_ease_weights(gram, penalties, candidates=CANDIDATES, progress=progress)
     values = solved.values * worths[solved.columns]
     above = values > 0.0
     offsets = np.concatenate([[0], np.cumsum(above)])[solved.offsets]

@@ -25,9 +25,9 @@ _PASSES = 3
 def low_pass_weights(histories: Histories, *, n_items: int) -> FloatArray:
     """Return d_i^-1/4 (V V^T)_ij d_j^1/4 for different items i and j that the same users have used, 0 for others.
 
-    Kept are eigenvectors that are more than chance: had users drawn items at random, no eigenvalue but the first would
-    be above (a^-1/2 + b^-1/2)^2, for users of a items and items of b users each (Brito, Dumitriu and Harris, "Spectral
-    gap in random bipartite biregular graphs", 2022).
+    Kept are the 256 eigenvectors of the largest eigenvalues, as far as they are more than chance: had users drawn items
+    at random, no eigenvalue but the first would be above (a^-1/2 + b^-1/2)^2, for users of a items and items of b users
+    each (Brito, Dumitriu and Harris, "Spectral gap in random bipartite biregular graphs", 2022).
 
     Args:
         histories: Different items of each user.

@@ -1,5 +1,6 @@
 """The regression of items on items is solved as it says, bounded, saved and moved, and read alike everywhere."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -27,9 +28,13 @@ def histories():
     return Histories.gather([History.of_items(items) for items in drawn])
 
 
+def ignore(share):
+    """Take the progress of a fit."""
+
+
 def fitted(histories, *, n_items=N_ITEMS, worth=None):
     worth = np.ones(len(histories.items), np.float32) if worth is None else worth
-    return fit_item_regression(histories, worth, n_items=n_items, progress=lambda _: None)
+    return fit_item_regression(histories, worth, n_items=n_items, progress=ignore)
 
 
 def as_dense(weights):
@@ -48,7 +53,7 @@ def used(histories):
 def test_weights_are_those_of_each_items_ridge_regression_on_all_others(histories, n_users):
     shown = histories.take(np.arange(n_users))
     matrix = used(shown)
-    weights = as_dense(exact_weights(distinct(shown), ALIKE, penalty=3.0, kept=N_ITEMS))
+    weights = as_dense(exact_weights(distinct(shown), ALIKE, penalty=3.0, kept=N_ITEMS, progress=ignore))
     for item in (0, 7, 39):
         others = np.delete(np.arange(N_ITEMS), item)
         features = matrix[:, others]
@@ -65,9 +70,9 @@ def distinct(histories):
 @pytest.mark.parametrize("n_users", [120, 25], ids=["by items", "by users"])
 def test_rows_are_worked_out_a_few_at_a_time_and_keep_their_largest(histories, monkeypatch, n_users):
     shown = distinct(histories.take(np.arange(n_users)))
-    full = as_dense(exact_weights(shown, ALIKE, penalty=3.0, kept=N_ITEMS))
-    monkeypatch.setattr(exact, "_ROWS_AT_ONCE", 7)
-    few = exact_weights(shown, ALIKE, penalty=3.0, kept=4)
+    full = as_dense(exact_weights(shown, ALIKE, penalty=3.0, kept=N_ITEMS, progress=ignore))
+    monkeypatch.setattr(exact, "ROWS_AT_ONCE", 7)
+    few = exact_weights(shown, ALIKE, penalty=3.0, kept=4, progress=ignore)
     assert few.lengths().max() == 4
     for item in range(N_ITEMS):
         largest = np.sort(full[item])[::-1][:4]
@@ -90,6 +95,10 @@ def test_a_catalogue_that_is_not_solved_exactly_has_nearly_the_same_weights(hist
 def test_many_items_are_solved_exactly_where_users_are_few(histories, monkeypatch):
     few = histories.take(np.arange(25))
     assert exact.solves_exactly(few, n_items=limits.MAX_EXACT)
+    assert exact.solves_exactly(few, n_items=30_000)
+    # All weights of 50,000 items are too many to look through, whoever used them.
+    assert not exact.solves_exactly(few, n_items=limits.MAX_ITEMS)
+    monkeypatch.setattr(exact, "PER_CELL", 0)
     assert exact.solves_exactly(few, n_items=limits.MAX_ITEMS)
     monkeypatch.setattr(exact, "MAX_PRODUCTS", len(few.items) * limits.MAX_ITEMS - 1)
     assert not exact.solves_exactly(few, n_items=limits.MAX_ITEMS)
@@ -118,7 +127,8 @@ def test_of_long_histories_fewer_items_are_counted_where_there_would_be_too_many
     monkeypatch.setattr(fit, "_LIMITS", (1000, 3, 2))
     monkeypatch.setattr(fit, "_PAIRS", 9 * len(histories))
     newest = Histories.gather([
-        History.of_items(list(dict.fromkeys(histories.of(row).items.tolist()))[-3:]) for row in range(len(histories))
+        History.of_items(list(dict.fromkeys(histories.of(row).items[::-1].tolist()))[2::-1])
+        for row in range(len(histories))
     ])  # fmt: skip
     weights = as_dense(fitted(histories).weights)
     monkeypatch.undo()
@@ -199,5 +209,24 @@ def test_places_that_fall_are_corrupt(histories, tmp_path):
 
 def test_memory_grows_with_the_pairs_that_are_looked_at():
     counts = (100, limits.MAX_EXACT, limits.MAX_ITEMS, limits.MAX_ITEMS + 1)
-    assert [limits.fit_bytes(n_users=10**6, n_items=count) for count in counts] == [80_000, 200_000_000, 400_000_000, 0]
-    assert limits.fit_bytes(n_users=limits.MAX_EXACT, n_items=10_000) == 300_000_000
+    estimates = [limits.fit_bytes(n_users=10**6, n_items=count) for count in counts]
+    assert estimates == [796_800, 235_840_000, 1_955_686_400, 0]
+    assert limits.fit_bytes(n_users=limits.MAX_EXACT, n_items=10_000) == 771_680_000
+
+
+@pytest.mark.parametrize(("n_users", "n_items"), [(1200, 1000), (700, 900), (200, 4000), (20, 6000)])
+def test_the_estimate_covers_what_an_exact_solution_takes(n_users, n_items):
+    random = np.random.default_rng(1)
+    drawn = Histories.gather([History.of_items(random.integers(0, n_items, 30)) for _ in range(n_users)])
+    worth = np.ones(len(drawn.items), np.float32)
+    fitted(drawn, n_items=n_items)  # so that what is compiled is not counted
+    tracemalloc.start()
+    try:
+        shares: list[float] = []
+        kept = fit_item_regression(drawn, worth, n_items=n_items, progress=shares.append)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak - kept.weights.values.nbytes <= limits.fit_bytes(n_users=n_users, n_items=n_items) + 4_000_000
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
