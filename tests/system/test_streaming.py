@@ -267,7 +267,7 @@ def test_nothing_is_left_of_deleted_users_but_what_they_do_afterwards(system, ca
     group = journey.dataset_group_arn.rpartition("/")[2]
     # The runtime and the table of interactions read the log each at its own pace.
     kept = {"histories of runtime": {2}, "rows of INTERACTIONS": {62}, "event log, INTERACTIONS": {2}, "exit": {3}}
-    wait_until(lambda: kept.items() <= shown(system, capsys, "leaver-1", group).items(), seconds=60, every=0.2)
+    wait_until(lambda: kept.items() <= shown(system, capsys, "leaver-1", group).items(), seconds=180, every=0.2)
 
     personalize = journey.clients.personalize
     arn = personalize.create_data_deletion_job(
