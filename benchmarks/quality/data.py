@@ -36,8 +36,9 @@ DEMO = "demo"
 
 #: Names of the columns in the wild, in lower case and without types.
 _USER = ("user_id", "userid", "user", "personid", "session_id", "sessionid", "session")
-_ITEM = ("item_id", "itemid", "item", "movie_id", "movieid", "contentid")
+_ITEM = ("item_id", "itemid", "item", "movie_id", "movieid", "artistid", "contentid")
 _TIMESTAMP = ("timestamp", "time")
+_DATE = ("year", "month", "day")
 _EVENT_TYPE = ("event_type", "eventtype", "event")
 
 
@@ -63,8 +64,8 @@ def load(name: str) -> Dataset:
 
     The demo's has its films' genres and years as columns of the items; the others have no columns.
 
-    Sequences end in `.txt`, tables in `.csv`, `.tsv` or `.inter`; each may be compressed as `.gz` or `.zip`. A `.txt`
-    whose first line has tabs is a table too, as sessions are published.
+    Sequences end in `.txt`, tables in `.csv`, `.tsv`, `.dat` or `.inter`; each may be compressed as `.gz` or `.zip`. A
+    `.txt` whose first line has tabs is a table too, as sessions are published.
 
     Raises:
         InvalidInput: There is no such file, or its form is unknown.
@@ -75,9 +76,11 @@ def load(name: str) -> Dataset:
     form = [suffix for suffix in path.suffixes if suffix not in {".gz", ".zip"}][-1:]
     if form == [".txt"] and "\t" not in read_text(path).partition("\n")[0]:
         return read_sequences(path)
-    if form in ([".txt"], [".csv"], [".tsv"], [".inter"]):
+    if form in ([".txt"], [".csv"], [".tsv"], [".dat"], [".inter"]):
         return read_interactions(path)
-    raise invalid("data", got=path.name, want="a name ending in .txt, .csv, .tsv or .inter, perhaps with .gz or .zip")
+    raise invalid(
+        "data", got=path.name, want="a name ending in .txt, .csv, .tsv, .dat or .inter, perhaps with .gz or .zip"
+    )
 
 
 def read_sequences(path: Path) -> Dataset:
@@ -103,6 +106,8 @@ def read_interactions(path: Path) -> Dataset:
     """Read a table with a header: columns of user or session, item, timestamp and perhaps event type.
 
     They have one of their usual names; a user's column wins over a session's. Commas separate `.csv`, tabs the rest.
+    Instead of a timestamp there may be a day, a month and a year: then rows of one user, item and day are one
+    interaction, and those of a day are put in an order that is drawn, as that of the file may tell of the items.
 
     Rows of one time stay in the order of the file. Other columns are passed over.
 
@@ -115,6 +120,9 @@ def read_interactions(path: Path) -> Dataset:
     )
     # RecBole writes the type behind the name: `user_id:token`.
     columns = {name.partition(":")[0].strip().lower(): name for name in table.columns}
+    if columns.keys() >= set(_DATE) and not columns.keys() & set(_TIMESTAMP):
+        table = _of_days(table, user=_column(columns, _USER, path), item=_column(columns, _ITEM, path))
+        columns["timestamp"] = "timestamp"
     user, item, timestamp = (_column(columns, names, path) for names in (_USER, _ITEM, _TIMESTAMP))
     event_type = next((name for name in _EVENT_TYPE if name in columns), None)
     return index(
@@ -124,6 +132,13 @@ def read_interactions(path: Path) -> Dataset:
         timestamps=table[timestamp].cast(pl.Float64).cast(pl.Int64).to_numpy(),
         event_types=table[columns[event_type]] if event_type is not None else None,
     )
+
+
+def _of_days(table: pl.DataFrame, *, user: str, item: str) -> pl.DataFrame:
+    """Return a user's items of each day once, with the seconds at which the day began in a column `timestamp`."""
+    days = pl.date(*(pl.col(name).cast(pl.Int32) for name in _DATE)).cast(pl.Datetime("ms")).dt.timestamp("ms") // 1000
+    interactions = table.with_columns(timestamp=days).unique([user, item, "timestamp"], maintain_order=True)
+    return interactions.sample(fraction=1.0, shuffle=True, seed=0)
 
 
 def _demo() -> Dataset:

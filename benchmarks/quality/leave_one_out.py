@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality.data import DATA_ROOT, DEMO, load
+from benchmarks.quality.sets import eases
 from benchmarks.report import markdown_table, publish, spread
 from inference.batch import catalogue_scores
 from recipes.catalog import get_recipe
@@ -123,6 +124,17 @@ def run_rules(split: LeaveOneOut) -> dict[str, float]:
     return {**metrics(rules.scores(split.histories), split), "seconds": round(seconds, 1)}
 
 
+def run_eases(split: LeaveOneOut) -> dict[str, dict[str, float]]:
+    """Fit and measure EASE with a few penalties, where the catalogue allows: by name, as from `run_rules`."""
+    runs = {}
+    for name, fit in eases(split.learnt, split.histories).items():
+        started = time.perf_counter()
+        scores = fit()
+        seconds = time.perf_counter() - started
+        runs[name] = {**metrics(scores, split), "seconds": round(seconds, 1)}
+    return runs
+
+
 def main() -> None:
     """Run and print; every seed's figures as JSON with `--output`."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -140,6 +152,7 @@ def main() -> None:
     runs = {
         _BASELINE: [run_recipe(_BASELINE, split, hyperparameters={}, seed=0)],
         "sequence rules": [run_rules(split)],
+        **{ease: [run] for ease, run in run_eases(split).items()},
         name: [
             run_recipe(arguments.recipe, split, hyperparameters=hyperparameters, seed=seed, extend=arguments.extend)
             for seed in arguments.seeds

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.quality.data import DATA_ROOT, DEMO, load
+from benchmarks.quality.sets import eases
 from benchmarks.report import markdown_table, publish, spread
 from inference.batch import catalogue_scores
 from recipes.catalog import get_recipe
@@ -88,7 +89,8 @@ def run_draw(
             metrics[label] = {**measure(catalogue_scores(served, split.histories), split), "seconds": round(seconds, 1)}
     rules = SequentialRulesBaseline.fit(split.training).scores(split.histories)
     repeated = newest_first(split.histories, n_items=data.n_items)
-    return {**metrics, "sequence rules": measure(rules, split), "newest first": measure(repeated, split)}
+    metrics |= {"sequence rules": measure(rules, split), "newest first": measure(repeated, split)}
+    return metrics | {name: measure(fit(), split) for name, fit in eases(split.training, split.histories).items()}
 
 
 def main() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +21,11 @@ from recipes.data.training_data import TrainingData
 from recipes.evaluation.ranking import CatalogueScores, top_items
 from recipes.registry import make_fitter, read_config
 
-__all__ = ["HiddenSets", "ease", "find_folder", "fit_recipe", "ndcg_at", "ranked_hits", "recall_at"]
+__all__ = ["HiddenSets", "ease", "eases", "find_folder", "fit_recipe", "ndcg_at", "ranked_hits", "recall_at"]
+
+#: Penalties of the EASE that stands beside sequence models, and items up to which it is affordable.
+_PENALTIES = (50.0, 200.0, 800.0)
+_MOST_ITEMS = 15_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +64,12 @@ def fit_recipe(name: str, split: HiddenSets, *, hyperparameters: Mapping[str, st
     return catalogue_scores(made.fit(split.training), split.histories)
 
 
-def ease(split: HiddenSets, *, penalty: float) -> CatalogueScores:
-    """Fit the published EASE and score its users; needs a few arrays [n_items, n_items].
+def ease(training: TrainingData, histories: Histories, *, penalty: float) -> CatalogueScores:
+    """Fit the published EASE and score users by their histories; needs a few arrays [n_items, n_items].
 
     Steck, "Embarrassingly Shallow Autoencoders for Sparse Data" (WWW 2019).
     """
-    learnt = _matrix(split.training.histories(), n_items=split.training.n_items)
+    learnt = _matrix(training.histories(), n_items=training.n_items)
     gram = learnt.T @ learnt
     gram[np.diag_indices(len(gram))] += penalty
     weights = np.linalg.inv(gram)
@@ -72,11 +77,18 @@ def ease(split: HiddenSets, *, penalty: float) -> CatalogueScores:
     weights[np.diag_indices(len(weights))] = 0.0
 
     def scores(rows: slice) -> FloatArray:
-        shown = split.histories.take(np.arange(rows.start, rows.stop))
+        shown = histories.take(np.arange(rows.start, rows.stop))
         products: FloatArray = _matrix(shown, n_items=len(weights)) @ weights
         return products
 
     return scores
+
+
+def eases(training: TrainingData, histories: Histories) -> dict[str, Callable[[], CatalogueScores]]:
+    """Return by name what fits an EASE of each of a few penalties; nothing for large catalogues."""
+    if training.n_items > _MOST_ITEMS:
+        return {}
+    return {f"EASE, penalty {penalty:g}": partial(ease, training, histories, penalty=penalty) for penalty in _PENALTIES}
 
 
 def ranked_hits(scores: CatalogueScores, split: HiddenSets, *, limit: int) -> NDArray[np.bool_]:

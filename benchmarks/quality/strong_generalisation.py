@@ -120,7 +120,10 @@ def main() -> None:
     models: dict[str, Callable[[], CatalogueScores]] = {
         name: partial(fit_recipe, name, split, hyperparameters={}, seed=0) for name in _MODELS
     }
-    models |= {f"EASE, penalty {penalty:g}": partial(ease, split, penalty=penalty) for penalty in _EASE_PENALTIES}
+    models |= {
+        f"EASE, penalty {penalty:g}": partial(ease, split.training, split.histories, penalty=penalty)
+        for penalty in _EASE_PENALTIES
+    }
     runs = {name: measure(make, split) for name, make in models.items()}
     figures = {
         "data": folder.name,

@@ -1,7 +1,9 @@
-"""Cutting histories into the windows of one epoch, and packing windows of like length into batches of few shapes.
+"""Cutting histories into the windows of one epoch, and packing windows one after another into the rows of batches.
 
 Every interaction is a target once in an epoch. A history longer than a window is cut at places drawn anew each epoch,
-so that an item is learnt with little and with much before it. Each shape of a batch is compiled once, so there are few.
+so that an item is learnt with little and with much before it. Rows are filled with windows, which networks keep apart
+by the positions of their steps, so hardly a place is padding (Krell et al., "Efficient Sequence Packing without
+Cross-contamination", 2021). Each shape of a batch is compiled once, so there are two at most.
 """
 
 from __future__ import annotations
@@ -26,10 +28,10 @@ __all__ = [
     "epoch_batches",
 ]
 
-#: Quantiles of the lengths of histories that get a shape of their own, and the share of the longest window above which
-#: padding costs less than compiling a further shape.
-_QUANTILES = (0.4, 0.7, 0.9, 0.98)
-_NEAR = 0.8
+#: Quantile of the lengths of histories up to which windows get rows of that length, where those are half as long as the
+#: longest window or shorter: attention costs the square of a row's length, a further shape is to be compiled.
+_SHORT = 0.9
+_NEAR = 0.5
 
 #: Steps of an epoch that batches are made small for, when the batch size is left open, and the least rows of one.
 _STEPS = 64
@@ -56,20 +58,22 @@ NO_SIDE_FEATURES = SideFeatures(context=None, user_features=None)
 
 
 class Batch(NamedTuple):
-    """Windows as rows, padded on the right.
+    """Rows of windows, one after another, padded on the right.
 
     Attributes:
         items: int32 [B, T].
         event_types: int32 [B, T].
         gaps: int32 [B, T], buckets of the time since the step before.
+        positions: int32 [B, T], of each step within its window, from 0, where a window begins; 0 for padding.
         weights: float32 [B, T], of each item as a target; 0 for padding.
         context: int32 [B, T, columns], codes of each interaction's context.
-        user_features: int32 [B, k], codes of the columns of each window's user.
+        user_features: int32 [B, T, k], codes of the columns of each step's user.
     """
 
     items: ItemIndexes
     event_types: ItemIndexes
     gaps: ItemIndexes
+    positions: NDArray[np.int32]
     weights: FloatArray
     context: NDArray[np.int32]
     user_features: NDArray[np.int32]
@@ -94,6 +98,22 @@ class _Windows(NamedTuple):
         return _Windows(*(part[chosen] for part in self))
 
 
+class _PackedWindows(NamedTuple):
+    """Where windows lie in the rows of one batch.
+
+    Attributes:
+        windows: int64 [n], numbers of the windows.
+        rows: int64 [n].
+        columns: int64 [n], where each begins.
+        shape: Rows and places of the batch.
+    """
+
+    windows: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    shape: tuple[int, int]
+
+
 def choose_shapes(
     lengths: NDArray[np.integer], *, max_length: int, batch_size: int | None, max_rows: int
 ) -> list[tuple[int, int]]:
@@ -115,7 +135,7 @@ def choose_shapes(
 
 
 def batch_shapes(lengths: NDArray[np.integer], *, longest: int, batch_tokens: int) -> list[tuple[int, int]]:
-    """Choose the shapes of batches so that padding is a small part of them.
+    """Choose the shapes of batches so that attention costs little in rows of short windows.
 
     Args:
         lengths: int [histories], steps of each.
@@ -123,13 +143,13 @@ def batch_shapes(lengths: NDArray[np.integer], *, longest: int, batch_tokens: in
         batch_tokens: Places of a batch.
 
     Returns:
-        (rows, places), shortest windows first: places are quantiles of the lengths, rounded up to multiples of 4, and
-        `longest`.
+        (rows, places), shortest windows first: places are `longest`, and before it a quantile of the lengths, rounded
+        up to a multiple of 4, where that is much less.
     """
     cut = np.clip(lengths[lengths > 0], 1, longest)
-    quantiles = np.quantile(cut, _QUANTILES, method="higher") if len(cut) else np.empty(0, np.int64)
-    rounded = -(-quantiles.astype(np.int64) // 4) * 4
-    places = sorted({int(value) for value in rounded if value < longest * _NEAR} | {longest})
+    short = int(np.quantile(cut, _SHORT, method="higher")) if len(cut) else longest
+    rounded = -(-short // 4) * 4
+    places = [rounded, longest] if rounded <= longest * _NEAR else [longest]
     return [(max(1, batch_tokens // count), count) for count in places]
 
 
@@ -142,7 +162,7 @@ class EpochBatches:
         weights: float32 [total], of each item as a target.
         side: Of these interactions and users.
         windows: That the histories are cut into.
-        plan: For each batch the windows in it, int64 [up to rows], and its shape.
+        plan: Of each batch.
         mass: Sum of the weights of all targets.
     """
 
@@ -150,15 +170,15 @@ class EpochBatches:
     weights: FloatArray
     side: SideFeatures
     windows: _Windows
-    plan: list[tuple[NDArray[np.int64], tuple[int, int]]]
+    plan: list[_PackedWindows]
     mass: float
 
     def __len__(self) -> int:
         return len(self.plan)
 
     def __iter__(self) -> Iterator[Batch]:
-        for chosen, shape in self.plan:
-            yield _pack(self.histories, self.weights, self.side, self.windows.take(chosen), shape)
+        for packed in self.plan:
+            yield _fill(self.histories, self.weights, self.side, self.windows.take(packed.windows), packed)
 
 
 def epoch_batches(
@@ -183,17 +203,18 @@ def epoch_batches(
     mass = weights.sum(dtype=np.float64) - weights[windows.begins[~windows.first]].sum(dtype=np.float64)
     # A single item in the middle of a history has nothing before it to be learnt from.
     useful = windows.first | (windows.lengths >= 2)
-    plan = []
-    unpacked = np.empty(0, np.int64)
+    plan: list[_PackedWindows] = []
+    left = np.empty(0, np.int64)
     shorter = 0
-    for rows, places in shapes:
-        fitting = np.flatnonzero(useful & (windows.lengths > shorter) & (windows.lengths <= places))
-        shorter = places
-        unpacked = random.permutation(np.concatenate([unpacked, fitting]))
-        full = len(unpacked) if places == shapes[-1][1] else len(unpacked) // rows * rows
-        plan += [(unpacked[begin : begin + rows], (rows, places)) for begin in range(0, full, rows)]
-        # What fills no batch of short windows goes with the next longer ones.
-        unpacked = unpacked[full:]
+    for shape in shapes:
+        fitting = useful & (windows.lengths > shorter) & (windows.lengths <= shape[1])
+        # What fills no batch of short rows goes with the next longer ones.
+        chosen = random.permutation(np.concatenate([left, np.flatnonzero(fitting)]))
+        packed, left = _pack(
+            chosen, windows.lengths[chosen], shape=shape, to_the_last=shape == shapes[-1], random=random
+        )
+        plan += packed
+        shorter = shape[1]
     order = random.permutation(len(plan))
     return EpochBatches(histories, weights, side, windows, [plan[place] for place in order], float(mass))
 
@@ -212,31 +233,92 @@ def _windows(histories: Histories, *, longest: int, random: np.random.Generator)
 
 
 def _pack(
-    histories: Histories,
-    weights: FloatArray,
-    side: SideFeatures,
-    windows: _Windows,
+    windows: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    *,
     shape: tuple[int, int],
+    to_the_last: bool,
+    random: np.random.Generator,
+) -> tuple[list[_PackedWindows], NDArray[np.int64]]:
+    """Pack windows into batches of one shape.
+
+    Args:
+        windows: int64 [n], numbers of the windows.
+        lengths: int64 [n], of these.
+        shape: Rows and places.
+        to_the_last: Whether the last batch may lack rows.
+        random: Decides which rows belong together.
+
+    Returns:
+        The batches, and the windows that are in none.
+    """
+    rows, columns, count = _fit(lengths, shape[1])
+    batches, rows = np.divmod(random.permutation(count)[rows], shape[0])
+    n_batches = -(-count // shape[0]) if to_the_last else count // shape[0]
+    order = np.argsort(batches, kind="stable")
+    parts = np.split(order, batches[order].searchsorted(np.arange(1, n_batches + 1)))
+    plan = [_PackedWindows(windows[part], rows[part], columns[part], shape) for part in parts[:-1]]
+    return plan, windows[parts[-1]]
+
+
+def _fit(lengths: NDArray[np.int64], places: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Fit windows into rows, the longest first, each where the least is left free that is enough (best-fit decreasing).
+
+    Args:
+        lengths: int64 [n], 1 to `places`.
+        places: Of a row.
+
+    Returns:
+        Of each window its row and where it begins there, int64 [n] each; and the number of rows.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    rows, columns = np.empty((2, len(lengths)), np.int64)
+    free: list[list[int]] = [[] for _ in range(places)]  # rows by the places that are left in them
+    some = 0  # bit r is set where there are rows with r places left
+    count = 0
+    for window, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
+        enough = some >> length
+        if enough:
+            room = length + (enough & -enough).bit_length() - 1
+            row = free[room].pop()
+            if not free[room]:
+                some ^= 1 << room
+        else:
+            row, room = count, places
+            count += 1
+        rows[window], columns[window] = row, places - room
+        if room > length:
+            free[room - length].append(row)
+            some |= 1 << (room - length)
+    return rows, columns, count
+
+
+def _fill(
+    histories: Histories, weights: FloatArray, side: SideFeatures, windows: _Windows, packed: _PackedWindows
 ) -> Batch:
-    """Fill one batch of a shape (rows, places) with at most so many windows."""
-    begins, lengths, first, owners = windows
+    """Fill one batch with the windows that are packed into it."""
     context = np.empty((len(histories.items), 0), np.int32) if side.context is None else side.context
     user_features = np.empty((len(histories), 0), np.int32) if side.user_features is None else side.user_features
-    items, mass = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
-    event_types, times = np.zeros(shape, np.int32), np.zeros(shape, np.int64)
-    codes = np.zeros((*shape, context.shape[1]), np.int32)
-    of_users = np.zeros((shape[0], user_features.shape[1]), np.int32)
-    of_users[: len(begins)] = user_features[owners]
-    columns = np.arange(shape[1])
-    filled = columns < lengths[:, None]
-    places = (begins[:, None] + columns)[filled]
-    items[: len(begins)][filled] = histories.items[places]
-    event_types[: len(begins)][filled] = histories.event_types[places]
-    times[: len(begins)][filled] = histories.times[places]
-    mass[: len(begins)][filled] = weights[places]
-    codes[: len(begins)][filled] = context[places]
-    mass[: len(begins), 0][~first] = 0.0
-    gaps = gap_buckets(times)
-    # Before 1970, what is padded with 0 would seem to come after a pause.
-    gaps[: len(begins)] *= filled
-    return Batch(items, event_types, gaps, mass, codes, of_users)
+    shape, total = packed.shape, int(windows.lengths.sum())
+    steps = np.arange(total) - np.repeat(np.cumsum(windows.lengths) - windows.lengths, windows.lengths)
+    places = np.repeat(windows.begins, windows.lengths) + steps  # in the histories, int64 [total]
+    filled = np.repeat(packed.rows * shape[1] + packed.columns, windows.lengths) + steps  # in the batch
+
+    def spread(values: NDArray[Any]) -> NDArray[Any]:
+        whole = np.zeros((shape[0] * shape[1], *values.shape[1:]), values.dtype)
+        whole[filled] = values
+        return whole.reshape(*shape, *values.shape[1:])
+
+    mass = np.where((steps == 0) & ~np.repeat(windows.first, windows.lengths), np.float32(0.0), weights[places])
+    times = histories.times[places]
+    gaps = np.where(steps == 0, 0, gap_buckets(times))
+    owners = np.repeat(windows.owners, windows.lengths)
+    return Batch(
+        spread(histories.items[places]),
+        spread(histories.event_types[places].astype(np.int32)),
+        spread(gaps.astype(np.int32)),
+        spread(steps.astype(np.int32)),
+        spread(mass),
+        spread(context[places]),
+        spread(user_features[owners]),
+    )

@@ -25,7 +25,7 @@ from recipes.training.batching import Batch, SideFeatures, epoch_batches
 from recipes.training.checkpoints import EpochCheckpoints, EpochRecord, FitState
 from recipes.training.early_stopping import StoppingRule
 from recipes.training.losses import Loss
-from recipes.training.network import Network, Parameters
+from recipes.training.network import Network, Parameters, Steps
 from recipes.training.optimizer import LinearSchedule, Optimizer, OptimizerState
 from recipes.training.progress import EpochProgress
 from recipes.training.row_updates import RowState, RowUpdates, number_rows
@@ -354,10 +354,10 @@ def _step(
         loss: To be minimised.
         optimizer: How gradients change parameters.
     """
-    read, event_types, gaps, weights, context, user_features = (jnp.asarray(part) for part in batch)
+    read, event_types, gaps, positions, weights, context, user_features = (jnp.asarray(part) for part in batch)
     if items is not None:
         weights = items.target_weights(weights, read)
-    steps = (read[:, :-1], event_types[:, :-1], gaps[:, :-1])  # [B, T - 1] each
+    steps = Steps(read[:, :-1], event_types[:, :-1], gaps[:, :-1], positions)
 
     def scaled_loss(learnt: Parameters) -> Array:
         values = network_parameters(learnt, items)
@@ -365,7 +365,7 @@ def _step(
         if context.shape[-1]:
             hidden = hidden + _kept(hidden, key, _CONTEXT) * _sums(values["context"], context)
         if user_features.shape[-1]:
-            of_users = _user_vectors(values, user_features, hidden.shape[1])
+            of_users = _user_vectors(values, user_features, positions)
             hidden = hidden + _kept(hidden, key, _USER_FEATURES) * of_users
         biases = values["item_biases"] if items is None else items.loss_biases(values["item_biases"])
         return scales[0] * loss(hidden, values["item_embeddings"], biases, read, weights, drawn)
@@ -379,10 +379,10 @@ def _sums(vectors: Array, codes: Array) -> Array:
     return (vectors[codes] * (codes > 0)[..., None]).sum(axis=-2)
 
 
-def _user_vectors(values: Mapping[str, Any], codes: Array, places: int) -> Array:
-    """Return what the columns of users, int32 [B, k], add to each place of their windows: float32 [B, T, d]."""
-    gates = values["people_gates"][gate_buckets(np.arange(places))]  # [T]
-    added: Array = gates[None, :, None] * _sums(values["people"], codes)[:, None]
+def _user_vectors(values: Mapping[str, Any], codes: Array, positions: Array) -> Array:
+    """Return what users' columns, int32 [B, T, k], add at each position, int32 [B, T]: float32 [B, T, d]."""
+    gates = values["people_gates"][gate_buckets(np.arange(positions.shape[1]))]  # [T]
+    added: Array = gates[positions][..., None] * _sums(values["people"], codes)
     return added
 
 

@@ -10,7 +10,7 @@ Shapes: B sequences, T places, d width, V items.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import jax
 import jax.numpy as jnp
@@ -27,11 +27,25 @@ __all__ = ["Network", "Parameters", "Steps", "draw_normal", "drop", "initial_ste
 #: Arrays by name; the model's scorer reads the same names. All have `item_embeddings` [V, d], `item_biases` [V],
 #: `actions` [event types + 1, d] and `gaps` [GAP_BUCKETS, d].
 Parameters = dict[str, Array]
-#: Items, event types and gap buckets of some sequences, each int32 [B, T - 1].
-Steps = tuple[Array, Array, Array]
 
 #: Added to variances before the root is taken.
 _EPSILON = 1e-5
+
+
+class Steps(NamedTuple):
+    """Rows of sequences, one after another.
+
+    Attributes:
+        items: int32 [B, T - 1], what is read between one place and the next.
+        event_types: int32 [B, T - 1].
+        gaps: int32 [B, T - 1], buckets.
+        positions: int32 [B, T], of each place within its sequence: 0 where one begins, of which nothing is read yet.
+    """
+
+    items: Array
+    event_types: Array
+    gaps: Array
+    positions: Array
 
 
 class Network(Protocol):
@@ -61,11 +75,11 @@ class Network(Protocol):
 
         Args:
             parameters: Of the network.
-            steps: Items, event types and gap buckets, oldest first, padded on the right with any valid values.
+            steps: Oldest first; what is read before a place of position 0 is passed over.
             key: Of the random numbers of dropout; None drops nothing.
 
         Returns:
-            float32 [B, T, d]; place t has read the first t items.
+            float32 [B, T, d]; a place of position p has read the p items before it.
         """
 
     def scorer(

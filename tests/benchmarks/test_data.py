@@ -38,6 +38,16 @@ def test_tables_are_ordered_by_time_and_ids_stay_text(tmp_path):
     assert histories(load(str(tmp_path / "rows.csv"))) == {"a": ["07", "007", "7"]}
 
 
+def test_days_stand_for_times_and_what_is_done_twice_in_one_counts_once(tmp_path):
+    rows = ["userID\tartistID\ttagID\tday\tmonth\tyear"]
+    rows += ["2\t9\t1\t2\t1\t1970", "2\t7\t1\t1\t1\t1970", "2\t7\t3\t1\t1\t1970", "2\t7\t3\t1\t2\t1970"]
+    path = tmp_path / "tags.dat"
+    path.write_text("\n".join(rows))
+    dataset = load(str(path))
+    assert [dataset.items[item] for item in dataset.data.interactions.item] == ["7", "9", "7"]
+    assert dataset.data.interactions.timestamp.tolist() == [0, 86_400, 31 * 86_400]
+
+
 def test_event_types_are_numbered_where_there_are_any(tmp_path):
     (tmp_path / "rows.csv").write_text("timestamp,eventType,contentId,personId\n1,LIKE,a,p\n2,VIEW,b,p\n3,VIEW,c,p\n")
     (tmp_path / "plain.csv").write_text("timestamp,item,user\n1,a,p\n")
@@ -81,5 +91,5 @@ def test_absent_data_are_told_with_what_to_set(monkeypatch):
 
 def test_an_unknown_form_is_refused(tmp_path):
     (tmp_path / "data.parquet").write_bytes(b"PAR1")
-    with pytest.raises(InvalidInput, match=r"want a name ending in \.txt, \.csv, \.tsv or \.inter"):
+    with pytest.raises(InvalidInput, match=r"want a name ending in \.txt, \.csv, \.tsv, \.dat or \.inter"):
         load(str(tmp_path / "data.parquet"))

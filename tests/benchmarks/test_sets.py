@@ -90,7 +90,7 @@ def test_shown_items_are_not_ranked():
 
 def test_ease_finds_what_belongs_together():
     split = grouped()
-    assert ranked_hits(ease(split, penalty=1.0), split, limit=1).all()
+    assert ranked_hits(ease(split.training, split.histories, penalty=1.0), split, limit=1).all()
 
 
 @pytest.mark.parametrize("name", ["aws-sims", "aws-similar-items"])

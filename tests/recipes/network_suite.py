@@ -20,6 +20,7 @@ from recipes.components.score_fusion.score import ScoreFusion
 from recipes.components.sequence_scorer import SequenceScorer, gap_buckets
 from recipes.components.sequential_rules import SequentialRules
 from recipes.data.histories import Histories, History
+from recipes.training.network import Steps
 
 N_ITEMS, WIDTH, MAX_LENGTH = 50, 24, 20
 
@@ -58,8 +59,19 @@ def served(network, arrays):
     return arrays, network, scorer.with_regression(ItemRegression(sequential_rules.rules))
 
 
-def as_steps(history):
-    return history.items[None], history.event_types[None].astype(np.int32), gap_buckets(history.times)[None]
+def as_steps(*histories):
+    """Put histories one after another into one row."""
+    between = [np.zeros(1, np.int32)]  # what is read before a place where a history begins
+    items, event_types, gaps = (
+        np.concatenate([part for values in of_histories for part in (values.astype(np.int32), *between)])[None, :-1]
+        for of_histories in (
+            [history.items for history in histories],
+            [history.event_types for history in histories],
+            [gap_buckets(history.times) for history in histories],
+        )
+    )
+    positions = np.concatenate([np.arange(len(history.items) + 1, dtype=np.int32) for history in histories])[None]
+    return Steps(*(jnp.asarray(part) for part in (items, event_types, gaps, positions)))
 
 
 class NetworkSuite:
@@ -77,6 +89,15 @@ class NetworkSuite:
         vector = scorer.embed_history(history)
         np.testing.assert_allclose(vector[:-1], np.asarray(expected)[0, -1], atol=1e-4)
         assert vector[-1] == 1.0
+
+    def test_histories_in_one_row_do_not_know_of_each_other(self, both):
+        arrays, network, scorer = both
+        histories = [draw_history(length) for length in (5, 0, MAX_LENGTH, 2)]
+        states = network.states({name: jnp.asarray(value) for name, value in arrays.items()}, as_steps(*histories))
+        ends = np.cumsum([len(history.items) + 1 for history in histories]) - 1
+        for end, history in zip(ends, histories, strict=True):
+            vector = scorer.embed_history(history)
+            np.testing.assert_allclose(vector[:-1], np.asarray(states)[0, end], atol=1e-4)
 
     def test_only_the_newest_items_are_read(self, both):
         history = draw_history(60)

@@ -94,9 +94,8 @@ class GRU:
         }
 
     def states(self, parameters: Parameters, steps: Steps, *, key: Array | None = None) -> Array:
-        """Read sequences: float32 [B, T, d]; place t has read the first t items."""
-        items, event_types, gaps = steps
-        batch, places = items.shape[0], items.shape[1]
+        """Read sequences: float32 [B, T, d]; position p has read the p items before it."""
+        items, event_types, gaps, positions = steps
         first, second = (None, None) if key is None else jax.random.split(key)
         read = parameters["item_embeddings"][items] + parameters["actions"][event_types] + parameters["gaps"][gaps]
         read = drop(normalise(read) * parameters["input_norm"] + parameters["input_norm_bias"], self.dropout, first)
@@ -104,17 +103,19 @@ class GRU:
         inputs = read @ parameters["input"] + parameters["input_bias"]  # [B, T - 1, 3d]
         lasting = jax.nn.sigmoid(parameters["lasting"])[gaps]  # [B, T - 1, d]
         start = parameters["start"]
-        cut = jnp.arange(places) % self.bptt == 0
+        cut = positions[:, :-1] % self.bptt == 0  # [B, T - 1]
+        begins = positions[:, 1:] == 0
 
-        def step(state: Array, of_step: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-            inputs_of_step, keep, cut_here = of_step
-            state = jnp.where(cut_here, jax.lax.stop_gradient(state), state)
+        def step(state: Array, of_step: tuple[Array, ...]) -> tuple[Array, Array]:
+            inputs_of_step, keep, cut_here, begins_next = of_step
+            state = jnp.where(cut_here[:, None], jax.lax.stop_gradient(state), state)
             state = start + keep * (state - start)
-            new = _step(parameters, state, inputs_of_step)
+            new = jnp.where(begins_next[:, None], start, _step(parameters, state, inputs_of_step))
             return new, new
 
-        begin = jnp.broadcast_to(start, (batch, self.width))
-        _, after = jax.lax.scan(step, begin, (inputs.swapaxes(0, 1), lasting.swapaxes(0, 1), cut))
+        begin = jnp.broadcast_to(start, (len(items), self.width))
+        of_steps = tuple(part.swapaxes(0, 1) for part in (inputs, lasting, cut, begins))
+        _, after = jax.lax.scan(step, begin, of_steps)
         hidden = jnp.concatenate([begin[:, None], after.swapaxes(0, 1)], axis=1)  # [B, T, d]
         return drop(hidden, self.dropout, second) @ parameters["output"] + parameters["output_bias"]
 

@@ -98,18 +98,16 @@ class SASRec:
         }
 
     def states(self, parameters: Parameters, steps: Steps, *, key: Array | None = None) -> Array:
-        """Read sequences: float32 [B, T, d]; place t has read the start token and the first t items."""
-        items, event_types, gaps = steps
-        places = items.shape[1] + 1
-        start = jnp.broadcast_to(parameters["start"], (items.shape[0], 1, self.width))
+        """Read sequences: float32 [B, T, d]; position p has read the start token and the p items before it."""
+        items, event_types, gaps, positions = steps
         inputs = parameters["item_embeddings"][items] + parameters["actions"][event_types] + parameters["gaps"][gaps]
-        hidden = jnp.concatenate([start, inputs], axis=1)  # [B, T, d]
-        hidden = drop(
-            hidden + parameters["positions"][:places],
-            self.dropout,
-            None if key is None else jax.random.fold_in(key, self.layers),
+        before = jnp.pad(inputs, ((0, 0), (1, 0), (0, 0)))
+        hidden = (
+            jnp.where((positions == 0)[..., None], parameters["start"], before) + parameters["positions"][positions]
         )
-        allowed = jnp.tril(jnp.ones((places, places), bool))
+        hidden = drop(hidden, self.dropout, None if key is None else jax.random.fold_in(key, self.layers))
+        sequences = jnp.cumsum(positions == 0, axis=1)  # a number for each
+        allowed = (sequences[:, :, None] == sequences[:, None, :]) & jnp.tril(jnp.ones((positions.shape[1],) * 2, bool))
         blocks = {name: value for name, value in parameters.items() if name.startswith(("attention", "forward"))}
 
         def apply(hidden: Array, layer: tuple[Parameters, Array]) -> tuple[Array, None]:
@@ -139,12 +137,12 @@ class SASRec:
 
 
 def _attention(block: Parameters, hidden: Array, *, heads: int, allowed: Array) -> Array:
-    """Mix the states of the allowed places, bool [T, T], by scaled dot-product attention: float32 [B, T, d]."""
+    """Mix the states of the allowed places, bool [B, T, T], by scaled dot-product attention: float32 [B, T, d]."""
     batch, places, width = hidden.shape
     normed = normalise(hidden) * block["attention_norm"] + block["attention_norm_bias"]
     projected = normed @ block["attention_in"] + block["attention_in_bias"]  # [B, T, 3d]
     query, key, value = jnp.split(projected.reshape(batch, places, 3 * heads, width // heads), 3, axis=2)
     scores = jnp.einsum("bthe,bshe->bhts", query, key) * (width // heads) ** -0.5
-    shares = jax.nn.softmax(jnp.where(allowed, scores, -jnp.inf), axis=-1)  # [B, h, T, T]
+    shares = jax.nn.softmax(jnp.where(allowed[:, None], scores, -jnp.inf), axis=-1)  # [B, h, T, T]
     mixed = jnp.einsum("bhts,bshe->bthe", shares, value).reshape(batch, places, width)
     return mixed @ block["attention_out"] + block["attention_out_bias"]

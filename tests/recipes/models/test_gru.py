@@ -22,6 +22,7 @@ from recipes.models.gru.fit import (
 )
 from recipes.models.gru.network import GRU
 from recipes.models.gru.score import load
+from recipes.training.network import Steps
 from recipes.training.sequence_model import count_uses
 from tests.recipes.network_suite import MAX_LENGTH, WIDTH, NetworkSuite, as_steps, draw_history, draw_parameters, served
 from tests.recipes.suite import RING, RINGS, RecipeSuite, make_data, ring_walks, walk
@@ -103,7 +104,8 @@ def test_gradients_flow_back_as_many_steps_as_configured(both, bptt, places):
     arrays, network, _ = both
     network = replace(network, bptt=bptt)
     items = np.arange(9, dtype=np.int32)  # all different, so that each has a gradient of its own
-    steps = (items[None], np.zeros((1, 9), np.int32), np.zeros((1, 9), np.int32))
+    nothing = jnp.zeros((1, 9), jnp.int32)
+    steps = Steps(jnp.asarray(items[None]), nothing, nothing, jnp.arange(10)[None])
 
     def newest(embeddings):
         values = {name: jnp.asarray(value) for name, value in arrays.items()} | {"item_embeddings": embeddings}

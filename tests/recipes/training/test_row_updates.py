@@ -90,7 +90,8 @@ def test_other_parameters_and_the_number_of_steps_are_the_same(states):
 
 def test_items_of_a_step_are_numbered_by_their_rows():
     empty = np.zeros((2, 2), np.int32)
-    batch = Batch(np.array([[7, 3], [3, 90]], np.int32), empty, empty, np.ones((2, 2), np.float32), empty, empty)
+    mass = np.ones((2, 2), np.float32)
+    batch = Batch(np.array([[7, 3], [3, 90]], np.int32), empty, empty, empty, mass, empty, empty)
     drawn = (np.array([3, 8], np.int32), np.array([0.5, 0.25], np.float32))
 
     rows, numbered, (sampled, logarithms) = number_rows(batch, drawn, capacity=6, n_items=100)
