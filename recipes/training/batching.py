@@ -34,8 +34,11 @@ _SHORT = 0.9
 _NEAR = 0.5
 
 #: Steps of an epoch that batches are made small for, when the batch size is left open, and the least rows of one.
-_STEPS = 64
+_STEPS = 128
 _LEAST_ROWS = 8
+
+#: Numbers that are held as Python's at a time.
+_LISTED = 1 << 16
 
 
 class SideFeatures(NamedTuple):
@@ -276,7 +279,7 @@ def _fit(lengths: NDArray[np.int64], places: int) -> tuple[NDArray[np.int64], ND
     free: list[list[int]] = [[] for _ in range(places)]  # rows by the places that are left in them
     some = 0  # bit r is set where there are rows with r places left
     count = 0
-    for window, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
+    for window, length in zip(_listed(order), _listed(lengths[order]), strict=True):
         enough = some >> length
         if enough:
             room = length + (enough & -enough).bit_length() - 1
@@ -291,6 +294,12 @@ def _fit(lengths: NDArray[np.int64], places: int) -> tuple[NDArray[np.int64], ND
             free[room - length].append(row)
             some |= 1 << (room - length)
     return rows, columns, count
+
+
+def _listed(values: NDArray[np.int64]) -> Iterator[int]:
+    """Yield numbers as Python's, a few at a time, as these take several times the memory."""
+    for begin in range(0, len(values), _LISTED):
+        yield from values[begin : begin + _LISTED].tolist()
 
 
 def _fill(
