@@ -169,7 +169,7 @@ def fit_sequence_model(
         split.training,
         epochs=model.config.epochs,
         evaluate=_network_evaluation(model, assembly, split, n_items=n_items),
-        metric="validation_ndcg_at_10",
+        metric="network_validation_ndcg_at_100",
         stopping=model.make_stopping_rule(model.config),
         progress=reports,
         checkpoints=_checkpoints(model, "fit", split.training, items, network=network),
@@ -415,15 +415,19 @@ def _initial_parameters(
 def _network_evaluation(
     model: SequenceModel, assembly: Assembly, split: _Split, *, n_items: int
 ) -> Callable[[dict[str, FloatArray]], tuple[float, Mapping[str, float]]]:
-    """Return what measures a network's parameters: NDCG@10, with the repeat bias that the held-out steps call for."""
+    """Return what measures a network's parameters: NDCG@100, and what else is told of the held-out steps."""
     sample = split.validation.sample(max(_EVALUATED, _EVALUATED_SCORES // n_items))
     steps = EpochValidation.prepare(sample, split.side, n_items=n_items, max_length=model.config.max_length)
 
     def evaluate(parameters: dict[str, FloatArray]) -> tuple[float, Mapping[str, float]]:
         n_event_types = len(parameters["actions"]) - 1
         scorer = assembly.scorer(parameters, score_fusion=ScoreFusion.of_network(n_event_types=n_event_types))
-        value, hits, bias = steps.measure(scorer)
-        return value, {"repeat_bias": bias, "network_validation_hit_rate_at_10": hits}
+        figures = steps.measure(scorer)
+        return figures.ndcg_at_100, {
+            "repeat_bias": figures.repeat_bias,
+            "validation_ndcg_at_10": figures.ndcg_at_10,
+            "network_validation_hit_rate_at_10": figures.hit_rate_at_10,
+        }
 
     return evaluate
 
@@ -464,7 +468,8 @@ def _learn_fusion(
 def _training_report(best: BestEpoch, *, dropout: float) -> dict[str, float]:
     return {
         "epochs": float(best.number), "dropout": dropout, "training_loss": best.training_loss, **best.details,
-        "network_validation_ndcg_at_10": best.value,
+        "network_validation_ndcg_at_10": best.details["validation_ndcg_at_10"],
+        "network_validation_ndcg_at_100": best.value,
     }  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def test_windows_that_are_much_shorter_than_the_longest_have_rows_for_themselves
     assert batch_shapes(np.array(lengths), longest=30, batch_tokens=120) == shapes
 
 
-@pytest.mark.parametrize(("users", "rows"), [(1, 8), (64 * 20, 20), (64 * 100, 48)])
+@pytest.mark.parametrize(("users", "rows"), [(1, 8), (128 * 20, 20), (128 * 100, 48)])
 def test_batches_are_small_for_little_data_and_never_above_the_bound(users, rows):
     shapes = choose_shapes(np.full(users, 11), max_length=10, batch_size=None, max_rows=48)
     assert shapes == [(rows, 11)]
