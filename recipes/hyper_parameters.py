@@ -32,7 +32,7 @@ SEQUENCE: Final = {
     "dropout": HyperParameter(
         "float",
         None,
-        "Share of activations dropped while learning; by default 0.2 to 0.4, the more the fewer interactions items "
+        "Share of activations dropped while learning; by default 0.2 to 0.4, the more the fewer interactions users "
         "have.",
         low=0,
         high=0.9,

@@ -11,9 +11,9 @@ from recipes.hyper_parameters import SEQUENCE
 
 __all__ = ["SequenceConfig"]
 
-#: Interactions per item from which and up to which dropout falls, and its values there. Chosen on validation steps of
-#: Amazon Beauty (16 interactions per item) and MovieLens 1M (290).
-_DENSITIES = (25.0, 250.0)
+#: Interactions per user from which and up to which dropout falls, and its values there. Chosen on validation steps of
+#: Amazon Beauty (9 interactions per user), MovieLens 1M and MovieLens's small set (165): docs/adr/0059.
+_LENGTHS = (20.0, 150.0)
 _DROPOUTS = (0.4, 0.2)
 
 
@@ -62,13 +62,13 @@ class SequenceConfig(RecipeConfig):
             + regression_bytes(n_users=size.users, n_items=size.items)
         )
 
-    def dropout_for(self, *, interactions: int, items: int) -> float:
+    def dropout_for(self, *, interactions: int, users: int) -> float:
         """Return the share of activations to drop.
 
-        By default it falls with the logarithm of the interactions per item: otherwise few of them are learnt by heart.
+        By default it falls with the logarithm of the interactions per user: short histories are learnt by heart.
         """
         if self.dropout is not None:
             return self.dropout
-        sparse, dense = _DENSITIES
-        place = math.log(max(1, interactions) / max(1, items) / sparse) / math.log(dense / sparse)
+        short, long = _LENGTHS
+        place = math.log(max(1, interactions) / max(1, users) / short) / math.log(long / short)
         return _DROPOUTS[0] + (_DROPOUTS[1] - _DROPOUTS[0]) * min(1.0, max(0.0, place))
