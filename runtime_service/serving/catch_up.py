@@ -94,7 +94,7 @@ class CatchUp:
         self._n_waiting += 1
         try:
             async with asyncio.timeout(max(seconds, 0.0)):
-                await self._told()
+                await self._until_applied()
                 await self._in_force(dataset_group_arn)
         except TimeoutError:
             raise Unavailable(
@@ -103,7 +103,7 @@ class CatchUp:
         finally:
             self._n_waiting -= 1
 
-    async def _told(self) -> None:
+    async def _until_applied(self) -> None:
         future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._waiters[future] = None
         if self._asking is None:

@@ -113,12 +113,11 @@ def worker(popular, tmp_path_factory):
                 made = Worker(backends.board, catch_up, channel)
                 wait_until(lambda: code(made.filtered("old")) == "OK")
                 yield made
-            backends.board.end()
     writer.close()
 
 
 @pytest.fixture
-def told(worker):
+def informed(worker):
     """Let the worker know what there is, and forget what was asked; afterwards too."""
     worker.board.assign_groups(films("old"))
     wait_until(lambda: code(worker.filtered("new")) == "NOT_FOUND")
@@ -128,81 +127,81 @@ def told(worker):
     worker.board.responding.set()
 
 
-def test_a_filter_that_was_created_a_moment_ago_applies_to_requests_that_are_quicker_than_the_watch(told):
-    told.board.assign_groups(films("old", "new"), held=True)
+def test_a_filter_that_was_created_a_moment_ago_applies_to_requests_that_are_quicker_than_the_watch(informed):
+    informed.board.assign_groups(films("old", "new"), held=True)
 
-    call = told.filtered("new")
-    wait_until(lambda: told.board.questions or call.done())
-    assert code(told.filtered("old")) == "OK"
+    call = informed.filtered("new")
+    wait_until(lambda: informed.board.questions or call.done())
+    assert code(informed.filtered("old")) == "OK"
     assert not call.done()
-    told.board.tell()
+    informed.board.tell()
 
     assert code(call) == "OK"
-    assert code(told.filtered("new")) == "OK"
-    assert told.board.questions == 1
+    assert code(informed.filtered("new")) == "OK"
+    assert informed.board.questions == 1
 
 
-def test_a_promotion_waits_for_its_filter_and_answers_for_its_new_column(told):
-    told.board.assign_groups(films("old", "new", schema=WIDER), held=True)
+def test_a_promotion_waits_for_its_filter_and_answers_for_its_new_column(informed):
+    informed.board.assign_groups(films("old", "new", schema=WIDER), held=True)
 
-    promoted = told.begin(
+    promoted = informed.begin(
         promotions=[messages.Promotion(name="p", percent_promoted_items=50, filter_arn=filter_arn("new"))]
     )
     columns = {"ITEMS": messages.StringList(values=["EXTRA"])}
-    described = told.begin(metadata_columns=columns)
-    wait_until(lambda: len(told.catch_up._waiters) == 2)
-    told.board.tell()
+    described = informed.begin(metadata_columns=columns)
+    wait_until(lambda: len(informed.catch_up._waiters) == 2)
+    informed.board.tell()
 
     assert [code(promoted), code(described)] == ["OK", "OK"]
 
 
-def test_what_there_is_not_is_asked_for_once_for_all_who_wait(told):
-    told.board.responding.clear()
-    calls = [told.filtered(f"no-{number}") for number in range(20)]
-    wait_until(lambda: len(told.catch_up._waiters) == len(calls))
-    told.board.responding.set()
+def test_what_there_is_not_is_asked_for_once_for_all_who_wait(informed):
+    informed.board.responding.clear()
+    calls = [informed.filtered(f"no-{number}") for number in range(20)]
+    wait_until(lambda: len(informed.catch_up._waiters) == len(calls))
+    informed.board.responding.set()
 
     assert {code(call) for call in calls} == {"NOT_FOUND"}
-    assert 1 <= told.board.questions <= 2
+    assert 1 <= informed.board.questions <= 2
 
 
-def test_nothing_is_asked_for_names_that_the_caller_cannot_have(told):
-    assert code(told.begin(filter_arn="new")) == "INVALID_ARGUMENT"
-    assert code(told.begin(filter_arn=filter_arn("new").replace("000000000000", "111111111111"))) == "NOT_FOUND"
-    assert told.board.questions == 0
+def test_nothing_is_asked_for_names_that_the_caller_cannot_have(informed):
+    assert code(informed.begin(filter_arn="new")) == "INVALID_ARGUMENT"
+    assert code(informed.begin(filter_arn=filter_arn("new").replace("000000000000", "111111111111"))) == "NOT_FOUND"
+    assert informed.board.questions == 0
 
 
-def test_while_the_control_plane_is_away_unknown_names_are_unavailable_at_once_and_others_are_served(told):
-    told.board.refuse(1_000_000)
-    told.board.assign_groups(films("old"))  # answers the watch that is on its way; the next is refused
-    wait_until(lambda: code(told.filtered("new")) == "UNAVAILABLE")
-    told.board.assign_groups(films("old", "new"))
-    wait_until(lambda: told.catch_up._asking is None)
-    told.board.questions = 0
+def test_while_the_control_plane_is_away_unknown_names_are_unavailable_at_once_and_others_are_served(informed):
+    informed.board.refuse(1_000_000)
+    informed.board.assign_groups(films("old"))  # answers the watch that is on its way; the next is refused
+    wait_until(lambda: code(informed.filtered("new")) == "UNAVAILABLE")
+    informed.board.assign_groups(films("old", "new"))
+    wait_until(lambda: informed.catch_up._asking is None)
+    informed.board.questions = 0
 
-    assert code(told.filtered("new")) == "UNAVAILABLE"
-    assert code(told.filtered("old")) == "OK"
-    assert told.board.questions == 0
+    assert code(informed.filtered("new")) == "UNAVAILABLE"
+    assert code(informed.filtered("old")) == "OK"
+    assert informed.board.questions == 0
 
-    told.board.refuse(0)
-    wait_until(lambda: code(told.filtered("new")) == "OK")
-
-
-def test_a_control_plane_that_does_not_answer_keeps_nobody_beyond_his_deadline(told):
-    told.board.responding.clear()
-
-    assert code(told.filtered("new", seconds=0.5)) in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
-    assert code(told.filtered("old")) == "OK"
+    informed.board.refuse(0)
+    wait_until(lambda: code(informed.filtered("new")) == "OK")
 
 
-def test_too_many_who_wait_are_refused(told):
-    told.board.responding.clear()
-    told.catch_up._max_waiting = 2
+def test_a_control_plane_that_does_not_answer_keeps_nobody_beyond_his_deadline(informed):
+    informed.board.responding.clear()
+
+    assert code(informed.filtered("new", seconds=0.5)) in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+    assert code(informed.filtered("old")) == "OK"
+
+
+def test_too_many_who_wait_are_refused(informed):
+    informed.board.responding.clear()
+    informed.catch_up._max_waiting = 2
     try:
-        calls = [told.filtered("new") for _ in range(2)]
-        wait_until(lambda: len(told.catch_up._waiters) == 2)
-        assert code(told.filtered("new")) == "RESOURCE_EXHAUSTED"
-        told.board.responding.set()
+        calls = [informed.filtered("new") for _ in range(2)]
+        wait_until(lambda: len(informed.catch_up._waiters) == 2)
+        assert code(informed.filtered("new")) == "RESOURCE_EXHAUSTED"
+        informed.board.responding.set()
         assert {code(call) for call in calls} == {"NOT_FOUND"}
     finally:
-        told.catch_up._max_waiting = 256
+        informed.catch_up._max_waiting = 256

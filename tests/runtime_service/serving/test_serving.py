@@ -141,7 +141,8 @@ def test_an_updated_artifact_of_the_same_deployment_is_loaded(backends, watching
     let.set()
     backends.board.assign(assignment(deployment="d-1", location="artifacts/personal"))
     with watching(BlockingLoader(loader(shelf, tmp_path), let)) as table:
-        wait_until(lambda: table.find(campaign()))
+        # Reported, so that what is reported from here on is of the update.
+        wait_until(lambda: (state := backends.board.state("d-1")) and state.phase == READY)
         let.clear()
         backends.board.assign(assignment(deployment="d-1", location="artifacts/popular"))
         wait_until(lambda: (state := backends.board.state("d-1")) and state.phase not in (READY, FAILED))
