@@ -167,7 +167,7 @@ class DatasetSink:
         if schema is None:
             self._remove_if_deleted(location)
             return None
-        return replace(lag, table=lag.table.widened(schema))
+        return replace(lag, table=lag.table.widened(schema)) if schema else lag
 
     def _write(self, lag: TableLag, progress: _Progress, stopping: Callable[[], bool]) -> tuple[int, int]:
         """Write a table's records; return how many rows those were, and the table's committed offset.

@@ -91,7 +91,7 @@ class Tables(Protocol):
     def active(self, locations: Sequence[str], *, rows_wait: bool = False) -> Mapping[str, str]:
         """Return the locations whose datasets are ACTIVE, with the schemas that these have by now, as JSON text.
 
-        The others are deleted, or being deleted.
+        The others are deleted, or being deleted. A schema is empty where the control plane does not tell it.
 
         Args:
             locations: Of tables.

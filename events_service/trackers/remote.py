@@ -53,7 +53,8 @@ class RemoteTrackers:
                 response = self._stub.FindTables(request, timeout=self._patience_seconds)
             except grpc.RpcError as error:
                 raise _unavailable(error) from error
-            active.update(zip(response.locations, response.schemas, strict=True))
+            schemas = response.schemas or [""] * len(response.locations)  # an earlier control plane tells none
+            active.update(zip(response.locations, schemas, strict=True))
         return active
 
     def fetch(self, revisions: KnownRevisions, *, wait_seconds: float) -> RemoteTrackerFetch:
