@@ -39,18 +39,19 @@ _DAY = 86_400
 _NEW_SHARE = 0.01
 
 
-def drawn_model(*, n_items: int, n_users: int, events: int, seed: int = 1) -> Model:
+def drawn_model(*, n_items: int, n_users: int, events: int, regression: bool = True, seed: int = 1) -> Model:
     """Make the model.
 
     Args:
         n_items: Items of the catalogue.
         n_users: Users of the snapshot.
         events: Of each user.
+        regression: Whether there is one of items on items, if the catalogue is not too large for it.
         seed: The same seed gives the same model.
     """
     random = np.random.default_rng(seed)
     histories = _histories(random, n_items=n_items, n_users=n_users, events=events)
-    scorer = _scorer(random, histories, n_items=n_items)
+    scorer = _scorer(random, histories, n_items=n_items, regression=regression and n_items <= MAX_ITEMS)
     items = Vocabulary.build(f"item-{number}" for number in range(n_items))
     created = np.zeros(n_items, np.int64)
     latest = 1000 * _DAY
@@ -86,7 +87,7 @@ def _histories(random: np.random.Generator, *, n_items: int, n_users: int, event
     )
 
 
-def _scorer(random: np.random.Generator, histories: Histories, *, n_items: int) -> SASRecScorer:
+def _scorer(random: np.random.Generator, histories: Histories, *, n_items: int, regression: bool) -> SASRecScorer:
     def drawn(*shape: int, scale: float = _WIDTH**-0.5) -> FloatArray:
         return (scale * random.standard_normal(shape)).astype(np.float32)
 
@@ -125,7 +126,7 @@ def _scorer(random: np.random.Generator, histories: Histories, *, n_items: int) 
         score_fusion=fusion,
         sequential_rules=SequentialRules.count(histories, n_items=n_items),
     )
-    if n_items > MAX_ITEMS:
+    if not regression:
         return scorer
     # As many weights as a regression keeps; what they are, no cost hangs on.
     weights = SequentialRules.count(histories, n_items=n_items, kept=KEPT).rules

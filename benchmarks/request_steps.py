@@ -14,6 +14,7 @@ processor time, where every other user did something lately and their states are
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -143,16 +144,20 @@ def main() -> None:
     parser.add_argument("--snapshot-users", type=int, default=3000, help="users of the snapshot")
     parser.add_argument("--events", type=int, default=100, help="interactions of each of them")
     parser.add_argument("--repeats", type=int, default=15, help="repeats, of which the best counts")
+    parser.add_argument("--without-regression", action="store_true", help="measure models without one beside them")
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     arguments = parser.parse_args()
     figures = {}
-    for n_items in arguments.items:
-        model = drawn_model(n_items=n_items, n_users=arguments.snapshot_users, events=arguments.events)
-        with tempfile.TemporaryDirectory() as name:
-            (histories := Path(name) / "histories").mkdir()
+    kinds = (True, False) if arguments.without_regression else (True,)
+    for n_items, regression in itertools.product(arguments.items, kinds):
+        shape = {"n_items": n_items, "n_users": arguments.snapshot_users, "events": arguments.events}
+        model = drawn_model(**shape, regression=regression)
+        with tempfile.TemporaryDirectory() as folder:
+            (histories := Path(folder) / "histories").mkdir()
             if n_items >= _LARGE:
-                model = with_scan(model, Path(name))
-            figures[f"{n_items:,} items"] = measure(model, histories, arguments)
+                model = with_scan(model, Path(folder))
+            name = f"{n_items:,} items" + ("" if regression else ", no regression")
+            figures[name] = measure(model, histories, arguments)
     rounded = {name: {step: round(taken, 1) for step, taken in row.items()} for name, row in figures.items()}
     names = list(rounded)
     rows = [(step, *(rounded[name][step] for name in names)) for step in rounded[names[0]]]

@@ -41,6 +41,7 @@ from runtime_service.servicers.local_storage import LocalFolders, LocalStorageSe
 from runtime_service.servicers.recommendations import RuntimeServicer
 from runtime_service.servicers.requests import RequestReader
 from runtime_service.servicers.user_histories import UserHistoryServicer, user_history_service
+from runtime_service.serving.catch_up import CatchUp
 from runtime_service.serving.deployments import DeploymentTable
 from runtime_service.serving.impressions import ExplorerUpdater
 from runtime_service.serving.kept import AssignmentFile
@@ -139,8 +140,10 @@ class Worker:
             note_held=partial(self.held.write, self.name),
             figures=figures,
         )
+        control_plane = serving_pb2_grpc.ServingServiceStub(channel)
+        catch_up = CatchUp(control_plane, in_force=features.in_force)
         watcher = ServingWatcher(
-            serving_pb2_grpc.ServingServiceStub(channel),
+            control_plane,
             Loads(
                 self.loader,
                 limit_seconds=self.limits.load_seconds,
@@ -149,6 +152,7 @@ class Worker:
             ),
             table=table,
             features=features,
+            catch_up=catch_up,
             kept=self.kept,
             runtime_id=self.runtime_id,
             wait_seconds=self.limits.watch_seconds,
@@ -162,7 +166,7 @@ class Worker:
         await table.loaded.wait()
         self.histories.find("", "")  # one that cannot be read ends the worker here, before anybody relies on it
         await wait_while_others_answer(table, self.address, tls=self.tls)
-        server = self.listen(self._services(table, features), observer=self.telemetry.observer(self.name))
+        server = self.listen(self._services(table, features, catch_up), observer=self.telemetry.observer(self.name))
         await server.start()
         group.create_task(follow_health(table, server))
         group.create_task(follow_freshness(self.freshness, server))
@@ -174,7 +178,7 @@ class Worker:
             _log.info("stopping", grace_seconds=self.limits.grace_seconds)
             await server.stop(grace=self.limits.grace_seconds)
 
-    def _services(self, table: DeploymentTable, features: FeatureUpdater) -> list[Service]:
+    def _services(self, table: DeploymentTable, features: FeatureUpdater, catch_up: CatchUp) -> list[Service]:
         local_storage = Service(
             LOCAL_STORAGE_SERVICE,
             local_storage_pb2_grpc.add_LocalStorageServiceServicer_to_server,
@@ -184,6 +188,7 @@ class Worker:
             table,
             self.histories,
             features=features,
+            catch_up=catch_up,
             ids=self.ids,
             beat=self.beat,
             ring=self.ring,
@@ -191,7 +196,9 @@ class Worker:
             window=self.limits.filter_events,
         )
         explanations = ExplanationServicer(
-            RequestReader(table, self.histories, features=features, window=self.limits.filter_events),
+            RequestReader(
+                table, self.histories, features=features, catch_up=catch_up, window=self.limits.filter_events
+            ),
             Recommender(self.histories),
             offsets=EventOffsets(self.histories, features, wait_seconds=self.limits.event_wait_seconds),
             recorded_answers=self.ring.folder,

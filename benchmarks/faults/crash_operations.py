@@ -211,8 +211,9 @@ class Flush:
 
 
 class _AllTables:
-    def active(self, locations: Sequence[str], *, rows_wait: bool = False) -> frozenset[str]:  # noqa: ARG002 - the port
-        return frozenset(locations)
+    def active(self, locations: Sequence[str], *, rows_wait: bool = False) -> dict[str, str]:  # noqa: ARG002 - the port
+        schemas = {table.location: table.schema for table in (_EVENTS, _ITEMS)}
+        return {location: schemas[location] for location in locations}
 
 
 class Publish:

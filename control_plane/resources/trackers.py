@@ -22,6 +22,7 @@ from control_plane.resources.base import (
     list_page,
     require_active,
 )
+from control_plane.resources.datasets import dataset_table
 from control_plane.resources.features import plan_after_rows
 from control_plane.serving.revisions import next_revision
 from control_plane.tracking.deletions import DeletionReconciler
@@ -111,10 +112,10 @@ class EventTrackers(ResourceOperations):
         return tracked_group(unit, tracker)
 
     @staticmethod
-    def active_tables(unit: Unit, locations: Collection[str]) -> frozenset[str]:
-        """Return those of some locations at which ACTIVE datasets have their tables."""
+    def active_tables(unit: Unit, locations: Collection[str]) -> dict[str, str]:
+        """Return those of some locations at which ACTIVE datasets have their tables, with the schemas of these."""
         datasets = unit.find(Dataset, location=frozenset(locations), status=Status.ACTIVE)
-        return frozenset(dataset.location for dataset in datasets)
+        return {dataset.location: dataset_table(unit, dataset).schema for dataset in datasets}
 
     def note_rows(self, unit: Unit, locations: Collection[str]) -> None:
         """Note that rows are about to be written to tables, within a writing unit.

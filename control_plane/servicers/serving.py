@@ -53,6 +53,12 @@ class ServingServicer(serving_pb2_grpc.ServingServiceServicer):
             dataset_groups=[_group_message(group) for group in assignment_set.groups],
         )
 
+    def GetServingRevision(
+        self, request: serving_pb2.GetServingRevisionRequest, context: grpc.ServicerContext
+    ) -> serving_pb2.GetServingRevisionResponse:
+        """Return the revision of the set of assignments."""
+        return serving_pb2.GetServingRevisionResponse(revision=self._assignment_service.revision())
+
     def ReportServing(
         self, request: serving_pb2.ReportServingRequest, context: grpc.ServicerContext
     ) -> serving_pb2.ReportServingResponse:

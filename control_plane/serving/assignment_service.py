@@ -80,6 +80,10 @@ class AssignmentService:
         changed = await self._long_polls.until(read_if_changed, seconds=wait_seconds)
         return changed if changed is not None else await asyncio.to_thread(self._metadata_store.view, assignment_set)
 
+    def revision(self) -> int:
+        """Return the revision that the set of assignments has now."""
+        return self._metadata_store.view(current_revision)
+
     def report(self, runtime_id: str, states: Iterable[ReportedState]) -> None:
         """Record how far a worker is with all of its deployments; this replaces its previous report."""
         now = self._clock.now()

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -110,7 +110,8 @@ class DatasetSink:
         if not progress.lock.acquire(blocking=False):
             return 0  # a call flushes it
         try:
-            return self._write(lag, progress, stopping)[0] if self._dataset_exists(lag.table.location) else 0
+            current = self._current(lag)
+            return 0 if current is None else self._write(current, progress, stopping)[0]
         finally:
             progress.lock.release()
 
@@ -131,8 +132,9 @@ class DatasetSink:
             return Table(self._store, location).event_position()
         progress = self._progress_of(location)
         with self._held(progress.lock, location, seconds):
-            if self._dataset_exists(location):
-                _, committed = self._write(lag, progress, lambda: self._monotonic() >= until)
+            current = self._current(lag)
+            if current is not None:
+                _, committed = self._write(current, progress, lambda: self._monotonic() >= until)
                 if committed < lag.last_offset:
                     raise Unavailable(
                         f"dataset {location}: got records up to {committed} written within {seconds:g} s, want those "
@@ -155,12 +157,17 @@ class DatasetSink:
         if not lineage.has(position) or position.offset >= self._log.bounds().end:
             self._log.begin_after(_last_of_other_logs(table, position) + 1)
 
-    def _dataset_exists(self, location: str) -> bool:
-        """Return whether a table that rows wait for still belongs to a dataset; if not, remove it from the log."""
-        if location in self._tables.active([location], rows_wait=True):
-            return True
-        self._remove_if_deleted(location)
-        return False
+    def _current(self, lag: TableLag) -> TableLag | None:
+        """Return a lag with the schema that the dataset has now; without a dataset None, and the log forgets the table.
+
+        Records that were taken before this service was told of a column have it all the same.
+        """
+        location = lag.table.location
+        schema = self._tables.active([location], rows_wait=True).get(location)
+        if schema is None:
+            self._remove_if_deleted(location)
+            return None
+        return replace(lag, table=lag.table.widened(schema)) if schema else lag
 
     def _write(self, lag: TableLag, progress: _Progress, stopping: Callable[[], bool]) -> tuple[int, int]:
         """Write a table's records; return how many rows those were, and the table's committed offset.
@@ -184,7 +191,7 @@ class DatasetSink:
         committed, divergence = self._committed_offset(lag, table, position)
         if divergence is not None:
             # What was appended before the log left offsets out is written in this call, before a next import.
-            lag = self._log.lag(self.name, location) or lag
+            lag = replace(self._log.lag(self.name, location) or lag, table=lag.table)
         appended = 0
         # Up to the last record at the beginning: an endless stream must not keep this call in commit after commit.
         while committed < lag.last_offset and not stopping():

@@ -16,10 +16,23 @@ from events_service.domain.events import Entity
 from events_service.domain.fields import check_millis
 from events_service.domain.properties import parse_properties, write_properties
 
-__all__ = ["ACTIONS", "ENTITY_TYPES", "ITEMS", "USERS", "EntityType", "RawEntity", "check_entities"]
+__all__ = [
+    "ACTIONS",
+    "ENTITY_TYPES",
+    "ITEMS",
+    "USERS",
+    "EntityType",
+    "RawEntity",
+    "UnknownColumn",
+    "check_entities",
+]  # fmt: skip
 
 MAX_ENTITIES: Final = 10
 _MAX_ID: Final = 256
+
+
+class UnknownColumn(InvalidInput):
+    """A property that the schema has no column for; the dataset may have got a wider one a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,7 @@ def check_entities(sent: Sequence[RawEntity], schema: AvroSchema, kind: EntityTy
 
     Raises:
         InvalidInput: Anything at all is wrong with the call; then none of them is kept.
+        UnknownColumn: The first that is wrong is a property without a column.
     """
     if not 1 <= len(sent) <= MAX_ENTITIES:
         raise invalid(kind.list_field, got=len(sent), want=f"1 to {MAX_ENTITIES} {kind.list_field}")
@@ -89,7 +103,7 @@ def _entity(sent: RawEntity, schema: AvroSchema, kind: EntityType, *, field: str
         normalised = normalise_key(key)
         if normalised not in places or places[normalised].name == kind.id_column:
             names = ", ".join(item.name for item in schema.fields if item.name != kind.id_column)[:500] or "none"
-            raise InvalidInput(f"`{place}`: got the key {key[:150]!r}, want a column of the dataset's schema: {names}")
+            raise UnknownColumn(f"`{place}`: got the key {key[:150]!r}, want a column of the dataset's schema: {names}")
         if normalised in seen:
             raise InvalidInput(f"`{place}`: got {key!r} in two spellings, want each property once")
         seen.add(normalised)

@@ -5,9 +5,10 @@ The log does not look into what it keeps: a record is a kind, a dataset and a pa
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Protocol
@@ -28,6 +29,7 @@ __all__ = [
     "RecordKind",
     "TableLag",
     "UserRemoval",
+    "is_wider",
 ]
 
 
@@ -56,6 +58,22 @@ class LogTable:
     dataset_group_arn: str
     schema: str
     dataset_type: str = "INTERACTIONS"
+
+    def widened(self, schema: str) -> LogTable:
+        """Return the table with another schema of its dataset, unless that is an earlier one."""
+        return replace(self, schema=schema) if is_wider(schema, self.schema) else self
+
+
+def is_wider(schema: str, before: str) -> bool:
+    """Return whether a table's schema takes the place of the one before.
+
+    A dataset's schema gets more columns, never fewer: one with fewer is of a call that began before.
+    """
+    return schema != before and _width(schema) >= _width(before)
+
+
+def _width(schema: str) -> int:
+    return len(json.loads(schema)["fields"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from common.errors import CorruptArtifact, Unavailable
-from events_service.log import Divergence, LogEntry, LogTable
+from events_service.log import Divergence, LogEntry, LogTable, is_wider
 from events_service.log import _statements as statements
 from events_service.log._files import make_private
 from events_service.log._message_records import (
@@ -196,7 +196,7 @@ def planned_appends(
         table = entries[0].table
         by_location.setdefault(table.location, []).append(number)
         before = tables.setdefault(table.location, table)
-        if table is not before and statements.is_wider(table.schema, before.schema):
+        if table is not before and is_wider(table.schema, before.schema):
             tables[table.location] = table
     next_offset = statements.end(connection)
     plans: list[PlannedAppend] = []

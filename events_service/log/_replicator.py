@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from common.errors import TailorbirdError, Unavailable
 from common.logs import get_logger
 from common.process.contact import PeerContact
-from events_service.log import LogEntry
+from events_service.log import LogEntry, is_wider
 from events_service.log import _statements as statements
 from events_service.log._lease import ConsumerLease, lease_bucket
 from events_service.log._limits import MAX_GROUP, MAX_GROUP_BYTES, payload_bytes, require_room
@@ -277,7 +277,7 @@ class Replicator:
             for plan in plans:
                 if plan.message.records:
                     before = schemas.get(plan.table.location)
-                    if before is None or statements.is_wider(plan.table.schema, before):
+                    if before is None or is_wider(plan.table.schema, before):
                         schemas[plan.table.location] = plan.table.schema
                         writes.append(_definition(plan.table))
                     message = log_stream_pb2.LogMessage(records_appended=plan.message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
@@ -19,6 +18,7 @@ from events_service.log import (
     LogTable,
     TableLag,
     UserRemoval,
+    is_wider,
 )
 from events_service.log._schema import (
     LOOKED_UP_AT_ONCE,
@@ -38,7 +38,6 @@ __all__ = [
     "end",
     "end_table",
     "extent",
-    "is_wider",
     "lags",
     "lineage",
     "mark_consumed",
@@ -396,18 +395,6 @@ def define_table(connection: sqlite3.Connection, table: LogTable) -> int:
     insert = "INSERT INTO tables (location, dataset_group_arn, dataset_type, schema) VALUES (?, ?, ?, ?) RETURNING id"
     values = (table.location, table.dataset_group_arn, table.dataset_type, table.schema)
     return int(connection.execute(insert, values).fetchall()[0][0])
-
-
-def is_wider(schema: str, before: str) -> bool:
-    """Return whether a table's schema takes the place of the one before.
-
-    A dataset's schema gets more columns, never fewer: one with fewer is of a call that began before.
-    """
-    return schema != before and _width(schema) >= _width(before)
-
-
-def _width(schema: str) -> int:
-    return len(json.loads(schema)["fields"])
 
 
 def _records(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc.aio
@@ -18,12 +20,12 @@ from common.process.completion import completed
 from common.rpc import tell_offset
 from events_service.domain import RawActionInteraction, RawCall, RawEvent, check_events
 from events_service.domain.action_interactions import check_action_interactions
-from events_service.domain.entities import ACTIONS, ITEMS, USERS, EntityType, RawEntity, check_entities
+from events_service.domain.entities import ACTIONS, ITEMS, USERS, EntityType, RawEntity, UnknownColumn, check_entities
 from events_service.domain.rules import check_tracking_id
 from events_service.log import EventLog, LogEntry, LogTable
 from events_service.records import Content, log_entry
 from events_service.trackers import Tracker
-from events_service.trackers.followed import FollowedTrackers
+from events_service.trackers.followed import FollowedTrackers, TrackerInUse
 from protos.tailorbird.events.v1 import events_service_pb2, events_service_pb2_grpc
 
 __all__ = ["SERVICE", "EventsServicer"]
@@ -122,7 +124,7 @@ class EventsServicer(events_service_pb2_grpc.EventsServiceServicer):
         """Append what a call sends, and tell its offset; its dataset holds until that is over: a deletion waits for it.
 
         All is done on the event loop, where a call costs no way to a thread and back; only one whose tracker or dataset
-        is not known yet waits for it in a thread.
+        is not known yet, or has no such column as far as is known, waits in a thread until that is known.
 
         Raises:
             InvalidInput: The key is of a dataset of another type, or a record is invalid.
@@ -132,15 +134,11 @@ class EventsServicer(events_service_pb2_grpc.EventsServiceServicer):
         account = current_caller().account
         remaining: float | None = context.time_remaining()  # the stubs leave the None out
         used = self._trackers.use_now(key, account=account)
-        if used is None:
+        future = None if used is None else self._submit(used, entries, field, dataset_type)
+        if used is None or future is None:
             seconds = self._append_seconds if remaining is None else remaining
-            appending = asyncio.to_thread(self._put_waiting, field, key, dataset_type, entries, account, seconds)
-            return self._tell(await appending, context)
-        try:
-            future = self._log.submit(entries(_target(used.tracker, field, dataset_type)))
-        except BaseException:
-            used.end_use()
-            raise
+            put = partial(self._put_waiting, field, key, dataset_type, entries, account, seconds)
+            return self._tell(await asyncio.to_thread(put, is_new_set=used is not None), context)
         # Also if the caller leaves in between: the log may still write the records.
         future.add_done_callback(lambda _: used.end_use())
         seconds = self._append_seconds if remaining is None else min(self._append_seconds, remaining)
@@ -154,15 +152,35 @@ class EventsServicer(events_service_pb2_grpc.EventsServiceServicer):
             ) from error
         return self._tell(offsets, context)
 
+    def _submit(
+        self, used: TrackerInUse, entries: _Entries, field: str, dataset_type: str
+    ) -> Future[tuple[int, ...]] | None:
+        """Let the log write what a call sends; None where the dataset lacks a column, as far as is known now."""
+        try:
+            return self._log.submit(entries(_target(used.tracker, field, dataset_type)))
+        except BaseException as error:
+            used.end_use()
+            if isinstance(error, UnknownColumn):
+                return None
+            raise
+
     def _tell(self, offsets: Sequence[int], context: Context) -> None:
         """Send the last offset behind the acknowledgement: answers that include it include all that was sent."""
         tell_offset(context, self._log.position(max(offsets)))
 
     def _put_waiting(
-        self, field: str, key: str, dataset_type: str, entries: _Entries, account: str | None, seconds: float
+        self,
+        field: str,
+        key: str,
+        dataset_type: str,
+        entries: _Entries,
+        account: str | None,
+        seconds: float,
+        *,
+        is_new_set: bool,
     ) -> tuple[int, ...]:
         ends = time.monotonic() + seconds
-        with self._trackers.use(key, field=field, account=account, seconds=seconds) as tracker:
+        with self._trackers.use(key, field=field, account=account, seconds=seconds, is_new_set=is_new_set) as tracker:
             left = max(ends - time.monotonic(), 0.0)
             sent = entries(_target(tracker, field, dataset_type))
             return self._log.append(sent, seconds=min(self._append_seconds, left))

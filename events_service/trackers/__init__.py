@@ -88,8 +88,10 @@ class Attribution:
 class Tables(Protocol):
     """The tables of datasets."""
 
-    def active(self, locations: Sequence[str], *, rows_wait: bool = False) -> frozenset[str]:
-        """Return the locations whose datasets are ACTIVE; the others are deleted, or being deleted.
+    def active(self, locations: Sequence[str], *, rows_wait: bool = False) -> Mapping[str, str]:
+        """Return the locations whose datasets are ACTIVE, with the schemas that these have by now, as JSON text.
+
+        The others are deleted, or being deleted. A schema is empty where the control plane does not tell it.
 
         Args:
             locations: Of tables.

@@ -5,7 +5,8 @@ milliseconds. Three rules make acknowledgements agree with Describe (docs/adr/00
 
 - Every call registers, while it runs, which set it uses, and each request names the oldest set in use. A deletion
   completes only when all calls use a set without the deleted tracker.
-- A tracker that is not in the set, or has no dataset there, is fetched again before the call is rejected.
+- A tracker that is not in the set, or has no dataset there, is fetched again before the call is rejected; so is one
+  whose dataset lacks a column there that the call sends.
 - The set is used for as long as control_plane promised to wait for this service (a lease). Beyond that it is fetched
   first, unless control_plane is known to be unreachable: then the last set is used at once, without waiting.
 """
@@ -132,7 +133,15 @@ class FollowedTrackers:
         self._thread.join()
 
     @contextmanager
-    def use(self, key: str, *, field: str = "trackingId", account: str | None, seconds: float) -> Iterator[Tracker]:
+    def use(
+        self,
+        key: str,
+        *,
+        field: str = "trackingId",
+        account: str | None,
+        seconds: float,
+        is_new_set: bool = False,
+    ) -> Iterator[Tracker]:
         """Yield the tracker of an id or the dataset of an ARN; its deletion does not complete before the block is left.
 
         Args:
@@ -140,6 +149,8 @@ class FollowedTrackers:
             field: The request's member that the key was sent in.
             account: The caller's; trackers of other accounts do not exist for it.
             seconds: How long the caller waits.
+            is_new_set: Whether it is to be that of a moment after the call has begun, as the call does not fit what the
+                set had.
 
         Raises:
             ResourceNotFound: No ACTIVE tracker or dataset has the key.
@@ -147,7 +158,7 @@ class FollowedTrackers:
         """
         with self._changed:
             deadline = self._monotonic() + min(seconds, self._patience_seconds)
-            tracker, used = self._find(key, field, account, deadline)
+            tracker, used = self._find(key, field, account, deadline, is_new_set=is_new_set)
             used.users += 1
         try:
             yield tracker
@@ -191,11 +202,15 @@ class FollowedTrackers:
                 # A deletion may wait for this.
                 self._interrupt()
 
-    def _find(self, key: str, field: str, account: str | None, deadline: float) -> tuple[Tracker, _Set]:
+    def _find(
+        self, key: str, field: str, account: str | None, deadline: float, *, is_new_set: bool
+    ) -> tuple[Tracker, _Set]:
         """Return the tracker of a key, and the set that it is from."""
-        was_expired = self._set is None or not self._is_confirmed()
+        was_expired = is_new_set or self._set is None or not self._is_confirmed()
         if was_expired and not self._is_unreachable():
             self._fetch_again(deadline)
+        if is_new_set and self._is_unreachable():
+            raise self._unavailable()
         current, unreachable = self._present(), self._is_unreachable()
         tracker = current.find(key, account)
         if tracker is not None and tracker.table is not None:

@@ -43,17 +43,19 @@ class RemoteTrackers:
         self._service_id = service_id
         self._patience_seconds = patience_seconds
 
-    def active(self, locations: Sequence[str], *, rows_wait: bool = False) -> frozenset[str]:
-        """Return the locations whose datasets are ACTIVE; see `Tables`."""
-        active: set[str] = set()
+    def active(self, locations: Sequence[str], *, rows_wait: bool = False) -> dict[str, str]:
+        """Return the locations whose datasets are ACTIVE, with their schemas; see `Tables`."""
+        active: dict[str, str] = {}
         for start in range(0, len(locations), _MAX_LOCATIONS):
             part = locations[start : start + _MAX_LOCATIONS]
             request = trackers_pb2.FindTablesRequest(locations=part, rows_wait=rows_wait)
             try:
-                active.update(self._stub.FindTables(request, timeout=self._patience_seconds).locations)
+                response = self._stub.FindTables(request, timeout=self._patience_seconds)
             except grpc.RpcError as error:
                 raise _unavailable(error) from error
-        return frozenset(active)
+            schemas = response.schemas or [""] * len(response.locations)  # an earlier control plane tells none
+            active.update(zip(response.locations, schemas, strict=True))
+        return active
 
     def fetch(self, revisions: KnownRevisions, *, wait_seconds: float) -> RemoteTrackerFetch:
         """Send a request for the set of trackers; see `TrackerSource`."""

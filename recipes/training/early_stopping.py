@@ -36,6 +36,8 @@ _READ_PER_STEP = 10
 #: epoch: on halves of held-out steps, what a hundred places chose was better at the first ten of the other half
 #: (docs/adr/0059).
 _DECIDING_PLACES = 100
+#: What is less of a gain than this share is not waited for: chance alone goes on to find the like for dozens of epochs.
+_GAIN = 0.01
 #: Lists by which coverage is measured, their length, and scores worked out for them at most.
 _COVERED_STEPS, _COVERED_PLACES, _COVERED_SCORES = 1_000, 25, 100_000_000
 
@@ -75,14 +77,17 @@ class Patience:
         self._time_limit = time_limit_seconds
         self._clock = clock
         self._began = clock()
-        self._best = -1.0
+        self._best = self._gained = -1.0
         self._without_gain = 0
 
     def observe(self, value: float) -> Decision:
-        """Take the value of the next epoch, 0 to 1."""
+        """Take the value of the next epoch, 0 to 1; only a gain that is worth it begins the wait anew."""
         is_best = value > self._best
         self._best = max(self._best, value)
-        self._without_gain = 0 if is_best else self._without_gain + 1
+        if self._gained < 0.0 or value > self._gained * (1.0 + _GAIN):
+            self._gained, self._without_gain = value, 0
+        else:
+            self._without_gain += 1
         is_late = self._time_limit is not None and self._clock() - self._began >= self._time_limit
         return Decision(is_best, stop=self._without_gain >= self._patience or is_late)
 

@@ -14,8 +14,11 @@ from common.filters import Filter, Target
 
 __all__ = [
     "MAX_RESULTS_WITH_METADATA",
+    "NOT_TOLD_YET",
     "FilterChoice",
     "SentPromotion",
+    "UnfitForSchema",
+    "UnknownFilter",
     "check_filter",
     "check_metadata",
     "check_promotions",
@@ -27,6 +30,23 @@ MAX_RESULTS_WITH_METADATA: Final = 50
 _MAX_COLUMNS: Final = 10
 _ITEMS: Final = "ITEMS"
 _PROMOTION_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-_]{0,62}")
+
+
+class UnknownFilter(ResourceNotFound):
+    """A filter that this worker was not told of."""
+
+
+class UnfitForSchema(InvalidInput):
+    """Columns that the schemas do not have which this worker was told of."""
+
+    @classmethod
+    def of(cls, error: InvalidInput) -> UnfitForSchema:
+        """Return an error that says the same, and may be raised: one that is raised again collects tracebacks."""
+        return cls(error.message, violations=error.violations, metadata=error.metadata)
+
+
+#: What may be otherwise by now: workers are told of it a moment after it was created.
+NOT_TOLD_YET: Final = (UnknownFilter, UnfitForSchema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +119,27 @@ def check_filter(
 
 
 def unknown_filter(
-    choice: FilterChoice, *, group_arn: str | None, account: str | None
+    choice: FilterChoice, *, group_arn: str, filter_group_arn: str | None, account: str | None
 ) -> ResourceNotFound | InvalidInput:
     """Return the error for a filter that the dataset group of the request does not have.
 
     Args:
         choice: The filter, as the request names it.
-        group_arn: The group that has it; None where none has, as far as is known.
-        account: Of the caller.
+        group_arn: Of the request.
+        filter_group_arn: The group that has it; None where none has, as far as is known. That of the request where it
+            is not in force yet.
+        account: Of the caller; filters of other accounts do not exist for it, whatever the control plane has.
 
     Raises:
         InvalidInput: It is no ARN of a filter at all.
     """
     Arn.parse(choice.arn, field=choice.field, kind="filter")
-    if group_arn is not None and account_of(choice.arn) == account:
-        return invalid(
-            choice.field, got=choice.arn, want=f"a filter of the campaign's dataset group; it is one of {group_arn}"
-        )
-    return ResourceNotFound(
+    is_of_account = account_of(choice.arn) == account
+    if is_of_account and filter_group_arn not in (None, group_arn):
+        want = f"a filter of the campaign's dataset group; it is one of {filter_group_arn}"
+        return invalid(choice.field, got=choice.arn, want=want)
+    kind = UnknownFilter if is_of_account else ResourceNotFound
+    return kind(
         f"Resource Arn {choice.arn} does not exist. A filter applies as soon as DescribeFilter shows it ACTIVE.",
         metadata={"filter_arn": choice.arn},
     )
@@ -146,12 +169,13 @@ def check_metadata(
     if len(names) > _MAX_COLUMNS:
         raise invalid(f"metadataColumns.{_ITEMS}", got=f"{len(names)} columns", want=f"at most {_MAX_COLUMNS}")
     if schema is None:
-        raise invalid(f"metadataColumns.{_ITEMS}", got=names, want="none: the dataset group has no Items dataset")
+        want = "none: the dataset group has no Items dataset"
+        raise UnfitForSchema.of(invalid(f"metadataColumns.{_ITEMS}", got=names, want=want))
     spelt = {field.name.lower(): field.name for field in schema.fields}
     for name in names:
         if name.lower() not in spelt:
             want = f"columns of the items' schema: {', '.join(spelt.values())[:500]}"
-            raise invalid(f"metadataColumns.{_ITEMS}", got=name, want=want)
+            raise UnfitForSchema.of(invalid(f"metadataColumns.{_ITEMS}", got=name, want=want))
     return [(name, spelt[name.lower()]) for name in names]
 
 

@@ -21,7 +21,7 @@ from inference.filtering import evaluate
 from inference.recent_events import RecentHistory
 from inference.used_items import EventWindow, left_out_items
 from recipes.data.histories import ItemIndexes
-from runtime_service.domain.filters import FilterChoice, check_filter, unknown_filter
+from runtime_service.domain.filters import FilterChoice, UnfitForSchema, check_filter, unknown_filter
 from runtime_service.features.groups import GroupFeatures
 from runtime_service.features.updater import FeatureUpdater
 from runtime_service.features.user_events import UserEvents
@@ -93,10 +93,14 @@ class RequestFilters:
         group = self._follower.find(deployment.assignment.dataset_group_arn)
         definition = None if group is None else group.meaning.filters.get(choice.arn)
         if group is None or definition is None:
-            account = current_caller().account
-            raise unknown_filter(choice, group_arn=self._follower.filter_group(choice.arn), account=account)
+            raise unknown_filter(
+                choice,
+                group_arn=deployment.assignment.dataset_group_arn,
+                filter_group_arn=self._follower.filter_group(choice.arn),
+                account=current_caller().account,
+            )
         if isinstance(definition, InvalidInput):
-            raise definition
+            raise UnfitForSchema.of(definition)
         check_filter(
             choice,
             definition,

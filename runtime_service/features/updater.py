@@ -245,6 +245,13 @@ class FeatureUpdater:
         except TimeoutError:
             _log.warning("features_late", dataset_group_arn=dataset_group_arn)
 
+    async def in_force(self, dataset_group_arn: str) -> None:
+        """Return once requests see what was last assigned of a group; the caller bounds the time."""
+        while (group := self._groups.get(dataset_group_arn)) is not None:
+            if group.state is not None and group.state.group.meaning is group.meaning:
+                return
+            await self._round_ended.wait()
+
     @asynccontextmanager
     async def bound(self, deployment: Deployment) -> AsyncIterator[None]:
         """Make what filters of a deployment are evaluated over, before requests may name one.

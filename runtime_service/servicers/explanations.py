@@ -110,7 +110,7 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
         self._in_progress += 1
         try:
             included = await self._offsets.included(context, deployment.assignment.dataset_group_arn)
-            return await self._explain(request, deployment, included, explained_ids, contributions)
+            return await self._explain(request, deployment, context, included, explained_ids, contributions)
         finally:
             self._in_progress -= 1
 
@@ -118,13 +118,14 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
         self,
         request: api.ExplainRecommendationsRequest,
         deployment: Deployment,
+        context: Any,
         included: Position,
         explained_ids: Sequence[str],
         contributions: int,
     ) -> api.ExplainRecommendationsResponse:
         earlier = await self._earlier(request, deployment) if request.HasField("recommendation_id") else None
         read = await self._reader.read(
-            _request(request, deployment) if earlier is None else earlier.request, deployment
+            _request(request, deployment) if earlier is None else earlier.request, deployment, context
         )
         if not read.query.limit:
             raise invalid("numResults", got=0, want="at least 1: an empty list has nothing to explain")

@@ -17,6 +17,7 @@ from runtime_service.features.updater import FeatureUpdater
 from runtime_service.history import HistoryReader
 from runtime_service.recorded_answers.ring import AnswerRing, RecordedAnswer
 from runtime_service.servicers.requests import Request, RequestReader
+from runtime_service.serving.catch_up import CatchUp
 from runtime_service.serving.deployments import Deployment, DeploymentTable
 from runtime_service.serving.recommender import Recommender
 
@@ -35,6 +36,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         table: What is served.
         histories: What users did a moment ago.
         features: What filters and metadata columns read.
+        catch_up: Lets requests that name something unknown wait until this worker was told of it; None lets none wait.
         ids: Makes the ids of answers.
         beat: Called with each request: shows that this process lives.
         ring: Takes the answers, for explanations; None for none.
@@ -49,6 +51,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         histories: HistoryReader,
         *,
         features: FeatureUpdater,
+        catch_up: CatchUp | None = None,
         ids: RecommendationIds,
         beat: Callable[[], None],
         ring: AnswerRing | None = None,
@@ -56,7 +59,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         window: EventWindow = WHOLE_HISTORY,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._reader = RequestReader(table, histories, features=features, window=window, now=now)
+        self._reader = RequestReader(table, histories, features=features, catch_up=catch_up, window=window, now=now)
         self._recommender = Recommender(histories)
         self._offsets = EventOffsets(histories, features, wait_seconds=event_wait_seconds)
         self._ids = ids
@@ -74,7 +77,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
             "GetActionRecommendations", campaign_arn=deployment.assignment.campaign_arn, recipe=deployment.model.recipe
         )
         included = await self._offsets.included(context, deployment.assignment.dataset_group_arn)
-        query = (await self._reader.actions(request, deployment)).query
+        query = (await self._reader.read(request, deployment, context)).query
         response = _ActionList(recommendation_id=self._new_id(deployment))
         scored = await self._recommender.recommend(deployment, query, recommendation_id=response.recommendation_id)
         for action_id, score in zip(scored.item_ids, scored.scores, strict=True):
@@ -92,7 +95,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
             "GetPersonalizedRanking", campaign_arn=deployment.assignment.campaign_arn, recipe=deployment.model.recipe
         )
         included = await self._offsets.included(context, deployment.assignment.dataset_group_arn)
-        query = (await self._reader.ranking(request, deployment)).query
+        query = (await self._reader.read(request, deployment, context)).query
         response = _Ranking(recommendation_id=self._new_id(deployment))
         scored = await self._recommender.recommend(deployment, query, recommendation_id=response.recommendation_id)
         add_items(response.personalized_ranking, scored)
@@ -109,7 +112,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
             "GetRecommendations", campaign_arn=deployment.assignment.campaign_arn, recipe=deployment.model.recipe
         )
         included = await self._offsets.included(context, deployment.assignment.dataset_group_arn)
-        query = (await self._reader.items(request, deployment)).query
+        query = (await self._reader.read(request, deployment, context)).query
         response = _Recommendations(recommendation_id=self._new_id(deployment))
         scored = await self._recommender.recommend(deployment, query, recommendation_id=response.recommendation_id)
         add_items(response.item_list, scored)

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from common.arn import account_of
 from common.auth import current_caller
+from common.errors import Unavailable
 from common.filters import Target
 from inference.candidates import ItemList
 from inference.filter_table import Passing
@@ -19,6 +21,7 @@ from protos.tailorbird.runtime.v1 import runtime_service_pb2
 from recipes.data.histories import ItemIndexes
 from runtime_service.domain.filters import (
     MAX_RESULTS_WITH_METADATA,
+    NOT_TOLD_YET,
     FilterChoice,
     SentPromotion,
     check_metadata,
@@ -42,6 +45,7 @@ from runtime_service.domain.requests import (
 from runtime_service.features.request_filters import RequestFilters, Situation
 from runtime_service.features.updater import FeatureUpdater
 from runtime_service.history import ACTION_INTERACTIONS, INTERACTIONS, HistoryReader
+from runtime_service.serving.catch_up import CatchUp
 from runtime_service.serving.deployments import Deployment, DeploymentTable
 
 __all__ = ["ReadRequest", "Request", "RequestReader"]
@@ -75,6 +79,7 @@ class RequestReader:
         table: What is served.
         histories: What users did a moment ago.
         features: What filters and metadata columns read.
+        catch_up: Lets requests that name something unknown wait until this worker was told of it; None lets none wait.
         window: How much of what users did counts for filters.
         now: Tells the present moment in seconds since 1970.
     """
@@ -85,12 +90,14 @@ class RequestReader:
         histories: HistoryReader,
         *,
         features: FeatureUpdater,
+        catch_up: CatchUp | None = None,
         window: EventWindow = WHOLE_HISTORY,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._table = table
         self._filters = RequestFilters(features, histories, window=window)
         self._features = features
+        self._catch_up = catch_up
         self._now = now
 
     def find(self, campaign_arn: str, recommender_arn: str | None) -> Deployment:
@@ -116,19 +123,43 @@ class RequestReader:
             raise unknown_target(kind, arn)
         return deployment
 
-    async def read(self, request: Request, deployment: Deployment) -> ReadRequest:
+    async def read(self, request: Request, deployment: Deployment, context: Any) -> ReadRequest:
         """Return the question of a request.
+
+        What it names and this worker was not told of may have been created a moment ago: then it is read again, once
+        this worker has been told what the control plane has by now.
+
+        Args:
+            request: Of one of the operations.
+            deployment: What answers.
+            context: Of the call, which bounds the time.
 
         Raises:
             TailorbirdError: The request is not as it must be, or what its filters read is not loaded yet.
+            Unavailable: It names something unknown, and whether there is such a thing cannot be asked.
         """
-        if isinstance(request, runtime_service_pb2.GetRecommendationsRequest):
-            return await self.items(request, deployment)
-        if isinstance(request, runtime_service_pb2.GetPersonalizedRankingRequest):
-            return await self.ranking(request, deployment)
-        return await self.actions(request, deployment)
+        try:
+            return await self._read(request, deployment)
+        except NOT_TOLD_YET as error:
+            if self._catch_up is None:
+                raise
+            try:
+                await self._catch_up.until_current(context, deployment.assignment.dataset_group_arn)
+            except Unavailable as cause:
+                # It is logged, so it quotes nothing.
+                what = "whether there is what it names and this runtime does not know"
+                message = f"request: {what} cannot be told now: {cause.message}; call again in a moment"
+                raise Unavailable(message, metadata=error.metadata) from cause
+        return await self._read(request, deployment)
 
-    async def actions(
+    async def _read(self, request: Request, deployment: Deployment) -> ReadRequest:
+        if isinstance(request, runtime_service_pb2.GetRecommendationsRequest):
+            return await self._items(request, deployment)
+        if isinstance(request, runtime_service_pb2.GetPersonalizedRankingRequest):
+            return await self._ranking(request, deployment)
+        return await self._actions(request, deployment)
+
+    async def _actions(
         self, request: runtime_service_pb2.GetActionRecommendationsRequest, deployment: Deployment
     ) -> ReadRequest:
         """Return the question for actions; errors as of `read`."""
@@ -144,7 +175,7 @@ class RequestReader:
             query.recent_actions = situation.recent.get(ACTION_INTERACTIONS)
         return ReadRequest(query, passing)
 
-    async def ranking(
+    async def _ranking(
         self, request: runtime_service_pb2.GetPersonalizedRankingRequest, deployment: Deployment
     ) -> ReadRequest:
         """Return the question for a ranking; errors as of `read`."""
@@ -167,7 +198,7 @@ class RequestReader:
         )
         return ReadRequest(query, passing, item_ids)
 
-    async def items(
+    async def _items(
         self, request: runtime_service_pb2.GetRecommendationsRequest, deployment: Deployment
     ) -> ReadRequest:
         """Return the question for items; errors as of `read`."""

@@ -20,6 +20,7 @@ from common.process.backoff import BackoffPolicy
 from common.process.contact import PeerContact
 from common.rpc import from_rpc_error
 from protos.tailorbird.internal.v1 import serving_pb2, serving_pb2_grpc
+from runtime_service.serving.catch_up import CatchUp
 from runtime_service.serving.deployments import Assignment, Deployment, DeploymentTable
 from runtime_service.serving.goals import FAILED, LOADING, READY, Goal, identity, is_active, to_assignment
 from runtime_service.serving.kept import AssignmentFile
@@ -57,6 +58,7 @@ class ServingWatcher:
         loads: Makes deployments.
         table: What requests are answered from.
         features: Follows the dataset groups of what is assigned.
+        catch_up: Told of each revision that is applied, and when the control plane cannot be reached.
         kept: What this host was last told.
         runtime_id: Name of this worker, unique among all.
         wait_seconds: How long one question for changes waits.
@@ -69,6 +71,7 @@ class ServingWatcher:
         *,
         table: DeploymentTable,
         features: FollowsFeatures,
+        catch_up: CatchUp,
         kept: AssignmentFile,
         runtime_id: str,
         wait_seconds: float,
@@ -77,6 +80,7 @@ class ServingWatcher:
         self._loads = loads
         self._table = table
         self._features = features
+        self._catch_up = catch_up
         self._kept = kept
         self._runtime_id = runtime_id
         self._wait_seconds = wait_seconds
@@ -109,6 +113,7 @@ class ServingWatcher:
                 answer = await self._control_plane.WatchServingAssignments(request)
             except (grpc.aio.AioRpcError, TailorbirdError) as error:
                 self._tried.set()
+                self._catch_up.lost()
                 is_away = True
                 await asyncio.sleep(contact.failed("control_plane_unreachable", _to_error(error)))
                 continue
@@ -129,8 +134,10 @@ class ServingWatcher:
                     await asyncio.sleep(applying.failed("assignments_not_applied", error))
                     continue
                 applying.succeeded("assignments_applied")
+                self._catch_up.applied(revision)
                 self._to_keep.set()
             else:
+                self._catch_up.applied(revision)
                 await asyncio.sleep(sent + _UNCHANGED_SECONDS - clock())
             self._tried.set()
 

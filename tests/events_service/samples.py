@@ -102,14 +102,15 @@ class ListedTrackers:
         self.waited: list[tuple[str, ...]] = []
         self.error: Exception | None = None
 
-    def active(self, locations: Sequence[str], *, rows_wait: bool = False) -> frozenset[str]:
+    def active(self, locations: Sequence[str], *, rows_wait: bool = False) -> dict[str, str]:
         self.lookups += 1
         if rows_wait:
             self.waited.append(tuple(locations))
         if self.error is not None:
             raise self.error
-        tables = {item.table.location for item in self.trackers.values() if item.table is not None}
-        return frozenset((tables | self.untracked) & set(locations))
+        tables = {item.table.location: item.table.schema for item in self.trackers.values() if item.table is not None}
+        tables = {**dict.fromkeys(self.untracked, SCHEMA_TEXT), **tables}
+        return {location: tables[location] for location in locations if location in tables}
 
     def fetch(self, revisions: KnownRevisions, *, wait_seconds: float) -> ListedFetch:
         return ListedFetch(self, revisions.revision, wait_seconds)

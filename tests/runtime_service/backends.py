@@ -13,6 +13,7 @@ from common.positions import LEGACY_EPOCH
 from common.rpc import Service
 from common.settings import TlsFiles
 from common.testing import Keys, Serving, make_keys, serving
+from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
 from protos.tailorbird.internal.v1 import (
     event_log_pb2,
     event_log_pb2_grpc,
@@ -34,9 +35,13 @@ class Assignments(serving_pb2_grpc.ServingServiceServicer):
         self._changed = threading.Condition()
         self._revision = 1
         self._assignments: list[Assignment] = []
+        self._groups: list[serving_pb2.ServingDatasetGroup] = []
         self._active: bool | None = None
-        self._is_ended = False
+        self._is_ended = self._is_held = False
         self._refusals = 0
+        self.questions = 0
+        self.responding = threading.Event()  # to questions for the revision
+        self.responding.set()
         self.reports: dict[str, dict[str, serving_pb2.ServingState]] = {}
 
     def refuse(self, times: int) -> None:
@@ -47,6 +52,19 @@ class Assignments(serving_pb2_grpc.ServingServiceServicer):
         with self._changed:
             self._assignments, self._active = list(assignments), active
             self._revision += 1
+            self._changed.notify_all()
+
+    def assign_groups(self, *groups: serving_pb2.ServingDatasetGroup, held: bool = False) -> None:
+        """Say what is served of dataset groups; held back, those who wait are not told before `tell`."""
+        with self._changed:
+            self._groups, self._is_held = list(groups), held
+            self._revision += 1
+            self._changed.notify_all()
+
+    def tell(self) -> None:
+        """Tell those who wait what was held back."""
+        with self._changed:
+            self._is_held = False
             self._changed.notify_all()
 
     def end(self) -> None:
@@ -67,7 +85,8 @@ class Assignments(serving_pb2_grpc.ServingServiceServicer):
         with self._changed:
             if request.HasField("known_revision"):
                 self._changed.wait_for(
-                    lambda: self._is_ended or self._revision != request.known_revision, request.wait_seconds
+                    lambda: self._is_ended or not (self._is_held or self._revision == request.known_revision),
+                    request.wait_seconds,
                 )
             return serving_pb2.WatchServingAssignmentsResponse(
                 revision=self._revision,
@@ -79,11 +98,20 @@ class Assignments(serving_pb2_grpc.ServingServiceServicer):
                         dataset_group_arn=item.dataset_group_arn,
                         event_type=item.event_type,
                         active=self._active,
+                        campaign_config=CampaignConfig(enable_metadata_with_recommendations=item.metadata),
                         event_rules=[serving_pb2.EventRule(**asdict(rule)) for rule in item.event_rules],
                     )
                     for item in self._assignments
                 ],
+                dataset_groups=self._groups,
             )
+
+    def GetServingRevision(self, request, context):
+        with self._changed:
+            self.questions += 1
+        assert self.responding.wait(60)
+        with self._changed:
+            return serving_pb2.GetServingRevisionResponse(revision=self._revision)
 
     def ReportServing(self, request, context):
         self.reports[request.runtime_id] = {state.deployment_id: state for state in request.states}

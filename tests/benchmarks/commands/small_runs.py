@@ -163,6 +163,7 @@ SCALE = {
     "benchmarks.request_steps": (
         None,
         (
+            "--without-regression",
             "--items",
             "300",
             "10000",

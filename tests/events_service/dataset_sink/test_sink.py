@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 
@@ -25,8 +26,10 @@ from tests.events_service.samples import (
     GROUP,
     NOW_MILLIS,
     SCHEMA,
+    SCHEMA_TEXT,
     SINK,
     TRACKING_ID,
+    avro,
     entries,
     entry,
     event,
@@ -59,6 +62,16 @@ def test_events_become_rows_with_their_offsets(log, sink, films):
         }
     ]
     assert films.read().schema == pl.Schema(interactions_frame_schema(SCHEMA))
+
+
+def test_events_that_were_taken_before_a_column_was_known_here_have_it(log, sink, trackers, films):
+    log.append([entry(event(1, properties_json='{"device":"tv"}'))], seconds=20)
+    fields = [(one["name"], one["type"]) for one in json.loads(SCHEMA_TEXT)["fields"]]
+    trackers.trackers[TRACKING_ID] = tracker(table(schema=avro(*fields, ("DEVICE", ["null", "string"]))))
+
+    sink.rounds.run()
+
+    assert films.read()["DEVICE"].to_list() == ["tv"]
 
 
 def test_watermark_of_the_table_is_the_last_offset(log, sink, films):

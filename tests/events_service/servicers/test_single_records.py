@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import grpc
@@ -21,7 +23,7 @@ from events_service.server import Timing, assemble
 from events_service.trackers.remote import RemoteTrackers
 from protos.tailorbird.events.v1 import events_service_pb2 as pb
 from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStub
-from protos.tailorbird.internal.v1 import event_log_pb2
+from protos.tailorbird.internal.v1 import event_log_pb2, trackers_pb2_grpc
 from protos.tailorbird.internal.v1.event_log_pb2_grpc import SealingServiceStub
 from tests.control_plane.world import ACCOUNT, avro, column, make_world
 from tests.events_service.servicers.calling import moment
@@ -37,13 +39,39 @@ TAKEN = avro(
 )
 
 
+class HeldWatch(trackers_pb2_grpc.TrackerServiceServicer):
+    """The control plane's service for events services, which can be kept from telling those who wait of what is new.
+
+    Attributes:
+        is_held: Whether it does.
+        services: Of the control plane, with this one among them.
+    """
+
+    def __init__(self, services) -> None:
+        self.is_held = False
+        made = {service.descriptor.name: service for service in services}
+        self._servicer = made["TrackerService"].servicer
+        made["TrackerService"] = replace(made["TrackerService"], servicer=self)
+        self.services = list(made.values())
+
+    async def WatchEventTrackers(self, request, context):
+        response = await self._servicer.WatchEventTrackers(request, context)
+        while self.is_held and request.wait_seconds:
+            await asyncio.sleep(0.01)
+        return response
+
+    def FindTables(self, request, context):
+        return self._servicer.FindTables(request, context)
+
+
 @pytest.fixture(scope="module")
 def system(tmp_path_factory):
     """A control plane and an events service, each on a server of its own."""
     folder = tmp_path_factory.mktemp("records")
     world, keys = make_world(folder), make_keys()
     store = open_store(StoreSettings(store_url=str(folder / "store")))
-    with serving(world.plane.services, keys=keys) as plane:
+    trackers = HeldWatch(world.plane.services)
+    with serving(trackers.services, keys=keys) as plane:
         log = SqliteEventLog(folder / "log", clock=SystemClock())
         followed = channel(plane.target, token=keys.token("events"))
         made = assemble(log, store, RemoteTrackers(followed, service_id="events"), timing=Timing())
@@ -55,6 +83,7 @@ def system(tmp_path_factory):
         ):
             yield SimpleNamespace(
                 world=world,
+                trackers=trackers,
                 log=log,
                 store=store,
                 events=EventsServiceStub(sender),
@@ -85,17 +114,6 @@ def refused(call, request) -> errors.TailorbirdError:
     with pytest.raises(grpc.RpcError) as caught:
         call(request, timeout=60)
     return from_rpc_error(caught.value)
-
-
-def is_taken(call, request) -> bool:
-    """Return whether a call succeeds; it may be refused for what it sends alone."""
-    try:
-        call(request, timeout=60)
-    except grpc.RpcError as error:
-        if isinstance(from_rpc_error(error), errors.InvalidInput):
-            return False
-        raise
-    return True
 
 
 def calls(datasets):
@@ -210,8 +228,13 @@ def test_item_is_checked_against_the_schema_that_the_dataset_has_now(system, dat
     assert "want a column" in refused(system.events.PutItems, request).message
     schema = world.resources.schemas.create("with-country", later).arn
 
+    # What comes back from UpdateDataset holds, however late the events service is told.
+    system.trackers.is_held = True
     world.resources.datasets.update(dataset.arn, schema_arn=schema)
-    wait_until(lambda: is_taken(system.events.PutItems, request))
+    try:
+        system.events.PutItems(request, timeout=60)
+    finally:
+        system.trackers.is_held = False
 
     newest = system.log.read(system.log.bounds().end - 1, max_records=1).records[0]
     assert content_of(newest).properties_json == '{"country":"ch"}'

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from traceback import walk_tb
 
 import pytest
 
 from common.deletions import DigestSet, id_digest, write_deletion
-from common.errors import Unavailable
+from common.errors import InvalidInput, Unavailable
 from common.positions import Epoch, Lineage, Position
 from common.testing import wait_until
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
@@ -241,3 +242,15 @@ def test_what_filters_read_is_made_before_a_deployment_is_served(runtime, group)
     assert before.row(item(1)) is not None
     answer = runtime.recommend("bound", user_id="u", num_results=N_ITEMS, filter_arn=filter_arn("a"))
     assert set(ids(answer)) == {item(1), item(2), item(5)}
+
+
+def test_refusals_of_a_filter_that_the_schemas_no_longer_fit_leave_nothing_behind(runtime, group, served):
+    served.assign({"unfit": 'INCLUDE ItemID WHERE Items.GONE = "a"'}, items=None)
+    kept = runtime.follower.find(group).meaning.filters[filter_arn("unfit")]
+    frames = list(walk_tb(kept.__traceback__))
+
+    errors = [runtime.refused(served.passing, "unfit") for _ in range(3)]
+
+    assert {type(error) for error in errors} == {InvalidInput}
+    assert "GONE" in errors[0].message
+    assert len(list(walk_tb(kept.__traceback__))) == len(frames)

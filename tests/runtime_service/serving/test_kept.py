@@ -19,6 +19,7 @@ from inference.model import ModelLoader
 from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
 from protos.tailorbird.internal.v1 import serving_pb2_grpc
 from protos.tailorbird.internal.v1.serving_pb2 import EventRule, ServingAssignment
+from runtime_service.serving.catch_up import CatchUp
 from runtime_service.serving.deployments import DeploymentTable
 from runtime_service.serving.kept import AssignmentFile, KeptAssignments
 from runtime_service.serving.loads import Loads
@@ -183,11 +184,13 @@ def working(backends, file, tmp_path, features):
         async def watch():
             async with aio_channel(backends.server.target, token=backends.keys.token("runtime")) as channel:
                 opener_here = opener if event is None else BlockingLoader(opener, location=hanging, event=event)
+                stub = serving_pb2_grpc.ServingServiceStub(channel)
                 await ServingWatcher(
-                    serving_pb2_grpc.ServingServiceStub(channel),
+                    stub,
                     Loads(opener_here, limit_seconds=load_seconds, cache_users=10),
                     table=table,
                     features=follows,
+                    catch_up=CatchUp(stub, in_force=features.in_force),
                     kept=file,
                     runtime_id="tests-1-0",
                     wait_seconds=1.0,
