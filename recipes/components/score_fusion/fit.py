@@ -7,13 +7,14 @@ one softmax. The weights have the greatest posterior probability under the prior
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from recipes.components.item_regression.score import ItemRegression
+from recipes.components.score_fusion.repeat_shift import learn_repeat_shift
 from recipes.components.score_fusion.score import (
     COUNT_BUCKETS,
     POPULARITY_FEATURES,
@@ -77,7 +78,7 @@ def learn_score_fusion(
     decay with 1 / place; repeats have normal ones around the single bias, which grows with the network's factor: what
     is out of reach stays so. The regression's weight, with a normal prior around 0, and its scale, with one like the
     rules', come last, and stay only if the posterior gains as much as two more weights must (Akaike, "A New Look at the
-    Statistical Model Identification", 1974).
+    Statistical Model Identification", 1974). In the end all repeats are shifted by what lists gain by it.
 
     Args:
         steps: At least one row.
@@ -91,14 +92,33 @@ def learn_score_fusion(
     posterior = _Posterior(steps, sequential_rules, n_event_types=n_event_types)
     weights, loss = _optimum(posterior, posterior.start)
     if not len(regression.places):
-        return posterior.score_fusion(weights), regression
+        return _with_repeat_shift(posterior.score_fusion(weights), regression, steps, sequential_rules), regression
     posterior.add(regression)
     start = weights.copy()
     start[_REGRESSION] = _FIRST_REGRESSION[0]
     fused, fused_loss = _optimum(posterior, start)
     if (loss - fused_loss) * posterior.rows < _LEAST_GAIN or fused[_REGRESSION] <= 0.0:
-        return posterior.score_fusion(weights), ItemRegression.nothing()
-    return posterior.score_fusion(fused), regression.weighted(fused[_REGRESSION], float(np.exp(fused[_SPREAD])))
+        regression = ItemRegression.nothing()
+    else:
+        weights, regression = fused, regression.weighted(fused[_REGRESSION], float(np.exp(fused[_SPREAD])))
+    return _with_repeat_shift(posterior.score_fusion(weights), regression, steps, sequential_rules), regression
+
+
+def _with_repeat_shift(
+    fusion: ScoreFusion, regression: ItemRegression, steps: HeldOutSteps, sequential_rules: SequentialRules
+) -> ScoreFusion:
+    """Raise or lower all repeats by what lists gain by it."""
+    embeddings, biases = steps.item_vectors[:, :-1], steps.item_vectors[:, -1]
+    every = np.arange(len(steps.targets))
+    shift = learn_repeat_shift(
+        fusion.item_vectors(embeddings, biases, steps.popularity),
+        steps.queries,
+        fusion.score_deltas_of(sequential_rules, regression, steps.histories, every),
+        histories=steps.histories,
+        targets=steps.targets,
+        weights=steps.weights,
+    )
+    return replace(fusion, recency=fusion.recency + np.float32(shift))
 
 
 def _optimum(posterior: _Posterior, start: Floats) -> tuple[Floats, float]:
