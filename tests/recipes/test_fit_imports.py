@@ -13,7 +13,7 @@ print(*sorted(name for name in sys.modules if name.startswith("recipes.")))
 """
 
 #: Modules of recipes that the fit of a folder of `recipes/models` loads at most, packages included.
-BOUNDS = {"sasrec": 63, "gru": 64, "ease": 38, "popularity": 21}
+BOUNDS = {"sasrec": 64, "gru": 65, "ease": 38, "popularity": 21}
 
 
 def modules(name):

@@ -82,7 +82,7 @@ def _ranks(scores: FloatArray, seen: ItemIndexes, target: int) -> NDArray[np.int
 
 def _best(gained: Floats, mass: Floats) -> float:
     """Choose by what each step gains over no shift, float64 [m, shifts], and its share of the weight, float64 [m]."""
-    means = mass @ gained
+    means = (mass @ gained).round(9)  # equal ones stay equal in whatever order they are added up
     best = int(means.argmax())
     error = float(np.sqrt(np.square(mass) @ np.square(gained[:, best] - means[best])))
     return float(_SHIFTS[best]) if means[best] > _ERRORS * error else 0.0
