@@ -282,17 +282,17 @@ def _fit(lengths: NDArray[np.int64], places: int) -> tuple[NDArray[np.int64], ND
     for window, length in zip(_listed(order), _listed(lengths[order]), strict=True):
         enough = some >> length
         if enough:
-            room = length + (enough & -enough).bit_length() - 1
-            row = free[room].pop()
-            if not free[room]:
-                some ^= 1 << room
+            space = length + (enough & -enough).bit_length() - 1
+            row = free[space].pop()
+            if not free[space]:
+                some ^= 1 << space
         else:
-            row, room = count, places
+            row, space = count, places
             count += 1
-        rows[window], columns[window] = row, places - room
-        if room > length:
-            free[room - length].append(row)
-            some |= 1 << (room - length)
+        rows[window], columns[window] = row, places - space
+        if space > length:
+            free[space - length].append(row)
+            some |= 1 << (space - length)
     return rows, columns, count
 
 
@@ -314,9 +314,9 @@ def _fill(
     filled = np.repeat(packed.rows * shape[1] + packed.columns, windows.lengths) + steps  # in the batch
 
     def spread(values: NDArray[Any]) -> NDArray[Any]:
-        whole = np.zeros((shape[0] * shape[1], *values.shape[1:]), values.dtype)
-        whole[filled] = values
-        return whole.reshape(*shape, *values.shape[1:])
+        spread_out = np.zeros((shape[0] * shape[1], *values.shape[1:]), values.dtype)
+        spread_out[filled] = values
+        return spread_out.reshape(*shape, *values.shape[1:])
 
     mass = np.where((steps == 0) & ~np.repeat(windows.first, windows.lengths), np.float32(0.0), weights[places])
     times = histories.times[places]
