@@ -41,7 +41,7 @@ _READ_PER_STEP = 10
 #: (docs/adr/0059).
 _DECIDING_PLACES = 100
 #: What is less of a gain than this share is not waited for: chance alone goes on to find the like for dozens of epochs.
-_GAIN = 0.01
+_GAIN = 0.003
 #: Lists by which coverage is measured, their length, and scores worked out for them at most.
 _COVERED_STEPS, _COVERED_PLACES, _COVERED_SCORES = 1_000, 25, 100_000_000
 

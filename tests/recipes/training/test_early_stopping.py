@@ -162,14 +162,14 @@ def test_a_gain_begins_the_wait_anew():
     assert not any(rule.observe(value).stop for value in (0.1, 0.0, 0.2, 0.1, 0.3))
 
 
-def test_less_than_a_hundredth_more_is_the_best_and_not_waited_for():
+def test_what_is_hardly_more_is_the_best_and_not_waited_for():
     rule = Patience(2)
-    decisions = [rule.observe(value) for value in (0.3, 0.301, 0.302)]
+    decisions = [rule.observe(value) for value in (0.3, 0.3004, 0.3008)]
     assert [decision.is_best for decision in decisions] == [True, True, True]
     assert decisions[-1].stop
     # Small gains add up to one that is.
     patient = Patience(3)
-    assert not any(patient.observe(value).stop for value in (0.3, 0.302, 0.302, 0.304, 0.304, 0.306))
+    assert not any(patient.observe(value).stop for value in (0.3, 0.3006, 0.3006, 0.3012, 0.3012, 0.3018))
 
 
 def test_a_model_that_finds_nothing_is_better_than_none():
