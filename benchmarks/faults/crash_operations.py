@@ -212,7 +212,7 @@ class Flush:
 
 class _AllTables:
     def active(self, locations: Sequence[str], *, rows_wait: bool = False) -> dict[str, str]:  # noqa: ARG002 - the port
-        schemas = {table.location: table.schema for table in (_EVENTS, _ITEMS)}
+        schemas = {table.location: table.schema for table in (_EVENTS, _ITEMS, _USERS)}
         return {location: schemas[location] for location in locations}
 
 
