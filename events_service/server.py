@@ -34,7 +34,7 @@ from events_service.servicers.events import SERVICE as EVENTS_SERVICE
 from events_service.servicers.events import EventsServicer
 from events_service.servicers.local_storage import SERVICE as LOCAL_STORAGE_SERVICE
 from events_service.servicers.local_storage import LocalStorageServicer
-from events_service.trackers import TrackerSource
+from events_service.trackers import Tables, TrackerSource
 from events_service.trackers.followed import FollowedTrackers
 from events_service.trackers.kept import TrackerFile
 from events_service.user_records import UserRecords
@@ -185,7 +185,7 @@ def assemble(
     sources: list[Source] = [LogFigures(log, (sink.name, MetricAttributionCounter.name))]
     if attribution is not None:
         sources.append(AttributionFigures(attribution.state))
-        threads += _attribution_threads(log, store, followed, attribution, timing, monotonic, figures)
+        threads += _attribution_threads(log, store, followed, trackers, attribution, timing, monotonic, figures)
     return EventsService(tuple(services), polls, followed, maintenance, tuple(threads), tuple(sources))
 
 
@@ -193,6 +193,7 @@ def _attribution_threads(
     log: EventLog,
     store: Store,
     followed: FollowedTrackers,
+    tables: Tables,
     parts: AttributionParts,
     timing: Timing,
     monotonic: Callable[[], float],
@@ -204,6 +205,7 @@ def _attribution_threads(
         store,
         parts.state,
         attributions=followed.attributions,
+        tables=tables,
         ids=parts.ids,
         clock=parts.clock,
         every_seconds=timing.attribution_seconds,

@@ -211,7 +211,13 @@ class Flush:
 
 
 class _AllTables:
-    def active(self, locations: Sequence[str], *, rows_wait: bool = False) -> dict[str, str]:  # noqa: ARG002 - the port
+    def active(
+        self,
+        locations: Sequence[str],
+        *,
+        rows_wait: bool = False,  # noqa: ARG002 - the port
+        with_schemas: bool = False,  # noqa: ARG002 - the port
+    ) -> dict[str, str]:
         schemas = {table.location: table.schema for table in (_EVENTS, _ITEMS, _USERS)}
         return {location: schemas[location] for location in locations}
 

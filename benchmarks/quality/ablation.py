@@ -126,6 +126,7 @@ def fit_network(data: TrainingData, config: SASRecConfig, *, seed: int) -> Fused
         popularity=popularity_features(training, uses),
         repeat_bias=state.report["repeat_bias"],
         weights=validation.weights,
+        owners=validation.owners,
     )
     regression = fit_item_regression(training, worth[kept], n_items=data.n_items, progress=lambda _: None)
     return FusedModel(state, steps, regression, len(data.event_types))

@@ -121,7 +121,8 @@ def read_interactions(path: Path) -> Dataset:
     # RecBole writes the type behind the name: `user_id:token`.
     columns = {name.partition(":")[0].strip().lower(): name for name in table.columns}
     if columns.keys() >= set(_DATE) and not columns.keys() & set(_TIMESTAMP):
-        table = _of_days(table, user=_column(columns, _USER, path), item=_column(columns, _ITEM, path))
+        user, item = (_column(columns, names, path) for names in (_USER, _ITEM))
+        table = _of_days(table, user=user, item=item, date=[columns[name] for name in _DATE])
         columns["timestamp"] = "timestamp"
     user, item, timestamp = (_column(columns, names, path) for names in (_USER, _ITEM, _TIMESTAMP))
     event_type = next((name for name in _EVENT_TYPE if name in columns), None)
@@ -134,9 +135,9 @@ def read_interactions(path: Path) -> Dataset:
     )
 
 
-def _of_days(table: pl.DataFrame, *, user: str, item: str) -> pl.DataFrame:
+def _of_days(table: pl.DataFrame, *, user: str, item: str, date: Sequence[str]) -> pl.DataFrame:
     """Return a user's items of each day once, with the seconds at which the day began in a column `timestamp`."""
-    days = pl.date(*(pl.col(name).cast(pl.Int32) for name in _DATE)).cast(pl.Datetime("ms")).dt.timestamp("ms") // 1000
+    days = pl.date(*(pl.col(name).cast(pl.Int32) for name in date)).cast(pl.Datetime("ms")).dt.timestamp("ms") // 1000
     interactions = table.with_columns(timestamp=days).unique([user, item, "timestamp"], maintain_order=True)
     return interactions.sample(fraction=1.0, shuffle=True, seed=0)
 

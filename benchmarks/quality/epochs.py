@@ -31,6 +31,7 @@ __all__ = ["EpochFigures", "learnt_data"]
 _RECIPE: Final = "aws-user-personalization-v2"
 #: Of the network alone, by their names in the table.
 _EPOCH: Final = {
+    "NDCG@100": "network_validation_ndcg_at_100",
     "NDCG@10": "validation_ndcg_at_10",
     "HR@10": "network_validation_hit_rate_at_10",
     "loss": "training_loss",

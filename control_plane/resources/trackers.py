@@ -112,10 +112,10 @@ class EventTrackers(ResourceOperations):
         return tracked_group(unit, tracker)
 
     @staticmethod
-    def active_tables(unit: Unit, locations: Collection[str]) -> dict[str, str]:
-        """Return those of some locations at which ACTIVE datasets have their tables, with the schemas of these."""
+    def active_tables(unit: Unit, locations: Collection[str], *, with_schemas: bool) -> dict[str, str]:
+        """Return those of some locations at which ACTIVE datasets have their tables, with schemas or without."""
         datasets = unit.find(Dataset, location=frozenset(locations), status=Status.ACTIVE)
-        return {dataset.location: dataset_table(unit, dataset).schema for dataset in datasets}
+        return {dataset.location: dataset_table(unit, dataset).schema if with_schemas else "" for dataset in datasets}
 
     def note_rows(self, unit: Unit, locations: Collection[str]) -> None:
         """Note that rows are about to be written to tables, within a writing unit.

@@ -72,14 +72,17 @@ class TrackerServicer(trackers_pb2_grpc.TrackerServiceServicer):
     def FindTables(
         self, request: trackers_pb2.FindTablesRequest, context: grpc.ServicerContext
     ) -> trackers_pb2.FindTablesResponse:
-        """Return which of the tables in the request belong to ACTIVE datasets, with the schemas of these."""
+        """Return which of the tables in the request belong to ACTIVE datasets, if asked for with their schemas."""
         if len(request.locations) > _MAX_LOCATIONS:
             raise invalid("locations", got=f"{len(request.locations)} locations", want=f"at most {_MAX_LOCATIONS}")
-        active_tables = self._metadata_store.view(lambda unit: self._trackers.active_tables(unit, request.locations))
+        active_tables = self._metadata_store.view(
+            lambda unit: self._trackers.active_tables(unit, request.locations, with_schemas=request.with_schemas)
+        )
         if request.rows_wait:
             self._metadata_store.transact(lambda unit: self._trackers.note_rows(unit, request.locations))
         locations = [item for item in request.locations if item in active_tables]
-        return trackers_pb2.FindTablesResponse(locations=locations, schemas=[active_tables[item] for item in locations])
+        schemas = [active_tables[item] for item in locations] if request.with_schemas else []
+        return trackers_pb2.FindTablesResponse(locations=locations, schemas=schemas)
 
     def ResolveEventTracker(
         self, request: trackers_pb2.ResolveEventTrackerRequest, context: grpc.ServicerContext

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from common.attribution import bounded_source, followed_metrics
@@ -22,7 +23,7 @@ from events_service.domain import Event
 from events_service.domain.attribution import add_up
 from events_service.log import EventLog, TableLag
 from events_service.records import contents
-from events_service.trackers import Attribution, read_schema
+from events_service.trackers import Attribution, Tables, read_schema
 
 __all__ = ["MetricAttributionCounter"]
 
@@ -38,6 +39,7 @@ class MetricAttributionCounter:
         store: Holds the tables of items.
         state: Keeps the sums, and how far they go.
         attributions: Returns the attributions by dataset group as they are after the call has begun.
+        tables: Tells the schema that a dataset has by now: a metric may name a column that it got a moment ago.
         ids: Resolve recommendations.
         clock: The time of day.
         every_seconds: Pause between two counts of a table, unless many of its records wait.
@@ -53,6 +55,7 @@ class MetricAttributionCounter:
         state: AttributionState,
         *,
         attributions: Callable[[], Mapping[str, Attribution]],
+        tables: Tables,
         ids: RecommendationIds,
         clock: Clock,
         every_seconds: float,
@@ -62,6 +65,7 @@ class MetricAttributionCounter:
         self._store = store
         self._state = state
         self._attributions = attributions
+        self._tables = tables
         self._ids = ids
         self._clock = clock
         self._every_seconds = every_seconds
@@ -90,9 +94,13 @@ class MetricAttributionCounter:
             self._state.skip(location, self._log.lineage().at(lag.last_offset))
             self._log.mark_consumed(self.name, location, lag.last_offset)
             return 0
+        if schema := self._tables.active([location], with_schemas=True).get(location):
+            lag = replace(lag, table=lag.table.widened(schema))
         counted = 0
         while committed < lag.last_offset and not stopping():
             records = self._log.table_records(location, after=committed, max_records=_BATCH_RECORDS)
+            # Later ones may have columns that the dataset did not have a moment ago.
+            records = [record for record in records if record.offset <= lag.last_offset]
             if not records:
                 break  # the table was removed meanwhile
             committed = records[-1].offset

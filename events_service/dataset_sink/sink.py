@@ -163,7 +163,7 @@ class DatasetSink:
         Records that were taken before this service was told of a column have it all the same.
         """
         location = lag.table.location
-        schema = self._tables.active([location], rows_wait=True).get(location)
+        schema = self._tables.active([location], rows_wait=True, with_schemas=True).get(location)
         if schema is None:
             self._remove_if_deleted(location)
             return None

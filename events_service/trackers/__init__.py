@@ -88,14 +88,18 @@ class Attribution:
 class Tables(Protocol):
     """The tables of datasets."""
 
-    def active(self, locations: Sequence[str], *, rows_wait: bool = False) -> Mapping[str, str]:
+    def active(
+        self, locations: Sequence[str], *, rows_wait: bool = False, with_schemas: bool = False
+    ) -> Mapping[str, str]:
         """Return the locations whose datasets are ACTIVE, with the schemas that these have by now, as JSON text.
 
-        The others are deleted, or being deleted. A schema is empty where the control plane does not tell it.
+        The others are deleted, or being deleted. A schema is empty where nobody asks for it, or an earlier control
+        plane does not tell it.
 
         Args:
             locations: Of tables.
             rows_wait: Whether rows for each of them are about to be written, which the control plane is told so.
+            with_schemas: Whether the schemas are told.
 
         Raises:
             Unavailable: The control plane cannot be reached now.

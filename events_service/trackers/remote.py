@@ -43,17 +43,19 @@ class RemoteTrackers:
         self._service_id = service_id
         self._patience_seconds = patience_seconds
 
-    def active(self, locations: Sequence[str], *, rows_wait: bool = False) -> dict[str, str]:
+    def active(
+        self, locations: Sequence[str], *, rows_wait: bool = False, with_schemas: bool = False
+    ) -> dict[str, str]:
         """Return the locations whose datasets are ACTIVE, with their schemas; see `Tables`."""
         active: dict[str, str] = {}
         for start in range(0, len(locations), _MAX_LOCATIONS):
             part = locations[start : start + _MAX_LOCATIONS]
-            request = trackers_pb2.FindTablesRequest(locations=part, rows_wait=rows_wait)
+            request = trackers_pb2.FindTablesRequest(locations=part, rows_wait=rows_wait, with_schemas=with_schemas)
             try:
                 response = self._stub.FindTables(request, timeout=self._patience_seconds)
             except grpc.RpcError as error:
                 raise _unavailable(error) from error
-            schemas = response.schemas or [""] * len(response.locations)  # an earlier control plane tells none
+            schemas = response.schemas or [""] * len(response.locations)  # nor does an earlier control plane tell any
             active.update(zip(response.locations, schemas, strict=True))
         return active
 

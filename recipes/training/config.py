@@ -24,7 +24,7 @@ _COMPILED = 600 * _MIB
 #: are evaluated, scored and indexed; with the full softmax, gradients and their updates too.
 _COPIES, _DENSE_COPIES = 12, 14
 #: What of an interaction is counted, cut into windows and packed.
-_PER_INTERACTION = 60
+_PER_INTERACTION = 80
 
 
 class SequenceConfig(RecipeConfig):
@@ -49,7 +49,7 @@ class SequenceConfig(RecipeConfig):
     def fit_bytes(self, size: DataSize) -> int:
         """Return about how much memory a fit takes at its peak, beside the data.
 
-        bytes = 600 MiB + 4 (d + 2) items copies + 60 interactions, copies 14 with the full softmax, else 12; and, for
+        bytes = 600 MiB + 4 (d + 2) items copies + 80 interactions, copies 14 with the full softmax, else 12; and, for
         the regression of up to 50,000 items, 7,168 items and 8 items^2 up to 5,000 items, else 150 MiB + 28,800 items,
         or 28 users^2 if that is more and there are no more than 5,000 users.
         """

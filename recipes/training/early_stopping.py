@@ -30,17 +30,13 @@ __all__ = [
 
 #: Share of a user's steps that may be held out, beyond the last one.
 _SHARE = 0.1
-#: What sessions are: the median one has fewer steps, and takes a smaller share of the time that all take together.
-_SESSION_STEPS, _SESSION_TIME = 20, 0.01
-#: Share of the sessions that may be held out.
-_SESSION_SHARE = 0.2
 #: Items that are read for each one that may be missing, where several steps are read in one pass.
 _READ_PER_STEP = 10
 #: Epochs are compared by so many first places. By ten of them a thousand steps differ by chance nearly as much as by an
 #: epoch: on halves of held-out steps, what a hundred places chose was better at the first ten of the other half
 #: (docs/adr/0059).
 _DECIDING_PLACES = 100
-#: What is less of a gain than this share is not waited for: chance alone goes on to find the like for dozens of epochs.
+#: What is less of a gain than this share is not waited for, as chance alone goes on to find the like (docs/adr/0059).
 _GAIN = 0.003
 #: Lists by which coverage is measured, their length, and scores worked out for them at most.
 _COVERED_STEPS, _COVERED_PLACES, _COVERED_SCORES = 1_000, 25, 100_000_000
@@ -69,7 +65,7 @@ class Patience:
     """Stops after some epochs without a gain (Prechelt, "Early Stopping - But When?", 1998), or after some time.
 
     Args:
-        epochs: Evaluations without a gain before stopping.
+        epochs: Evaluations without a gain of 0.3 % before stopping.
         time_limit_seconds: Seconds after which no further epoch begins; None for no limit.
         clock: Seconds of a clock that never goes back.
     """
@@ -283,11 +279,6 @@ def hold_out(
     among all, for most users who will be served come back after a while. Where there are too few users, up to a tenth
     of a user's steps are held out.
 
-    Anonymous sessions, short histories of who comes once, are held out whole but for the first step: somebody asks at
-    every step, and the last one is not like the others. People leave when they are back at what they had seen: of the
-    steps of Diginetica's sessions 20 % repeat an item, of the last ones 23 %, of the second and last ones 15 % instead
-    of 11 %.
-
     Args:
         histories: All steps.
         count: Steps to hold out.
@@ -305,7 +296,9 @@ def hold_out(
     eligible = np.flatnonzero(lengths >= 2)
     if not len(eligible):
         raise invalid("interactions", got="no user with two", want="users with at least 2 interactions")
-    users, counts = _choose_steps(histories, eligible, count=count, random=np.random.default_rng(seed))
+    users = np.sort(_choose_users(eligible, histories, count=count, random=np.random.default_rng(seed)))
+    each = -(-count // len(users))
+    counts = np.clip((lengths[users] * _SHARE).astype(np.int64), 1, each)
     owners = np.repeat(users, counts)
     # 1 for the newest step of a user, 2 for the one before it, and so on.
     ages = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
@@ -317,30 +310,6 @@ def hold_out(
         chosen = weights[places]
     before = histories.before(owners, lengths[owners] - ages)
     return Validation(before, histories.items[places], chosen, places, owners), kept
-
-
-def _choose_steps(
-    histories: Histories, eligible: NDArray[np.int64], *, count: int, random: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return users, ascending, and how many of the newest steps of each are held out, both int64 [k]."""
-    lengths = histories.lengths()
-    if _are_sessions(histories, eligible):
-        steps = np.minimum(lengths - 1, _SESSION_STEPS)
-        most = max(1, int(len(eligible) * _SESSION_SHARE))
-        needed = min(most, -int(-count // steps[eligible].mean()))
-        users = np.sort(_choose_users(eligible, histories, count=needed, random=random))
-        return users, steps[users]
-    users = np.sort(_choose_users(eligible, histories, count=count, random=random))
-    each = -(-count // len(users))
-    return users, np.clip((lengths[users] * _SHARE).astype(np.int64), 1, each)
-
-
-def _are_sessions(histories: Histories, eligible: NDArray[np.int64]) -> bool:
-    """Return whether histories are short and each take next to none of the time that all take together."""
-    begins = histories.times[histories.offsets[:-1][eligible]]
-    ends = histories.times[histories.offsets[1:][eligible] - 1]
-    is_short = bool(np.median(histories.lengths()[eligible]) < _SESSION_STEPS)
-    return is_short and float(np.median(ends - begins)) < _SESSION_TIME * float(ends.max() - begins.min())
 
 
 def _choose_users(

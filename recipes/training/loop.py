@@ -3,7 +3,7 @@
 It knows networks, losses, optimisers and stopping rules by their ports alone: `recipes.training.network.Network`,
 `losses.Loss`, `optimizer.Optimizer` and `early_stopping.StoppingRule`.
 
-Shapes: B sequences, T places, d width, V items.
+Shapes: B rows of sequences, T places, d width, V items.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ port alone.
 The softmax over the catalogue instead of one sampled negative makes most of the difference to later models (Klenitskiy
 and Vasilev, "Turning Dross Into Gold Loss", RecSys 2023). Over a large catalogue it is estimated from a sample.
 
-Shapes: B sequences, T places, N places of all sequences, d width, V items, S sampled items.
+Shapes: B rows of sequences, T places, N places of all rows, d width, V items, S sampled items.
 """
 
 from __future__ import annotations
@@ -228,13 +228,13 @@ def sampled_softmax_loss(
     weights: Array,
     sampled: Array,
 ) -> Array:
-    """Estimate the full softmax loss from the items of each sequence and a few sampled ones.
+    """Estimate the full softmax loss from the items of each row and a few sampled ones.
 
-    The terms of a sequence's own items, its targets among them, are exact: who uses them competes for the first places
-    with what a user is likely to go on to, and of large catalogues a sample holds hardly any such item. Of the others
-    each sampled item stands for 1 / (samples * chance) items in the sum over the catalogue (importance sampling: Bengio
+    The terms of a row's own items, its targets among them, are exact: they compete for the first places with what a
+    user is likely to go on to, and of large catalogues a sample holds hardly any such item. Of the others each sampled
+    item stands for 1 / (samples * chance) items in the sum over the catalogue (importance sampling: Bengio
     and Senecal, "Adaptive Importance Sampling to Accelerate Training of a Neural Probabilistic Language Model", 2008;
-    known as the logQ correction), and samples that hit an item of the sequence are left out. So the sum over the
+    known as the logQ correction), and samples that hit an item of the row are left out. So the sum over the
     catalogue is estimated without bias, stratum by stratum. Worked out chunk by chunk, as `full_softmax_loss`.
 
     Args:
@@ -245,7 +245,7 @@ def sampled_softmax_loss(
         own_biases: float32 [B, T], of the targets.
         targets: int32 [B, T].
         weights: float32 [B, T].
-        sampled: int32 [S], drawn with replacement, one sample for all sequences.
+        sampled: int32 [S], drawn with replacement, one sample for all rows.
     """
     return _sampled_softmax_forward(
         hidden, sample_vectors, sample_biases, own_vectors, own_biases, targets, weights, sampled
@@ -274,7 +274,7 @@ def _sampled_softmax_forward(
         is_own = (target[:, :, None] == sampled).any(axis=1)  # [rows, S]
         of_others = jnp.repeat(jnp.where(is_own, -jnp.inf, sample_biases), places, axis=0)
         logits = flat @ sample_vectors.T + of_others  # [N, S]
-        # An item that a sequence has twice is one item of the catalogue.
+        # An item that a row has twice is one item of the catalogue.
         again = ((target[:, :, None] == target[:, None, :]) & earlier).any(axis=2)  # [rows, T]
         own_logits = jnp.einsum("btd,bsd->bts", states, vectors) + biases[:, None, :]  # [rows, T, T]
         of_targets = jnp.diagonal(own_logits, axis1=1, axis2=2).reshape(-1)  # [N]

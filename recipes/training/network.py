@@ -4,7 +4,7 @@ A network reads items, what was done with them and when, and makes a state for e
 inner product with the embeddings that it reads. Implementations: `recipes.models.sasrec.network`,
 `recipes.models.gru.network`.
 
-Shapes: B sequences, T places, d width, V items.
+Shapes: B rows of sequences, T places, d width, V items.
 """
 
 from __future__ import annotations

@@ -156,7 +156,9 @@ def fit_sequence_model(
         half_life = choose_half_life(training, split.validation.targets, n_items=n_items)
     uses = count_uses(training, split.worth, n_items=n_items, half_life=half_life, items=items)
 
-    dropout = model.config.dropout_for(interactions=len(training.items), users=len(training))
+    dropout = model.config.dropout_for(
+        interactions=len(training.items), users=int(np.count_nonzero(training.lengths()))
+    )
     network = model.network.with_dropout(dropout)
     context_codes = None if data.context is None else data.context.meaning
     assembly = Assembly(network, rules, ItemRegression.nothing(), items, context_codes, user_codes)
@@ -455,6 +457,7 @@ def _learn_fusion(
         split.validation.histories,
         split.validation.targets,
         weights=split.validation.weights,
+        owners=split.validation.owners,
         queries=split.validation.embed(scorer, split.side),
         item_vectors=scorer.item_vectors,
         popularity=popularity,

@@ -39,7 +39,7 @@ def test_tables_are_ordered_by_time_and_ids_stay_text(tmp_path):
 
 
 def test_days_stand_for_times_and_what_is_done_twice_in_one_counts_once(tmp_path):
-    rows = ["userID\tartistID\ttagID\tday\tmonth\tyear"]
+    rows = ["userID\tartistID\ttagID\tDay\tMonth\tYear"]
     rows += ["2\t9\t1\t2\t1\t1970", "2\t7\t1\t1\t1\t1970", "2\t7\t3\t1\t1\t1970", "2\t7\t3\t1\t2\t1970"]
     path = tmp_path / "tags.dat"
     path.write_text("\n".join(rows))

@@ -102,7 +102,9 @@ class ListedTrackers:
         self.waited: list[tuple[str, ...]] = []
         self.error: Exception | None = None
 
-    def active(self, locations: Sequence[str], *, rows_wait: bool = False) -> dict[str, str]:
+    def active(
+        self, locations: Sequence[str], *, rows_wait: bool = False, with_schemas: bool = False
+    ) -> dict[str, str]:
         self.lookups += 1
         if rows_wait:
             self.waited.append(tuple(locations))
@@ -110,7 +112,7 @@ class ListedTrackers:
             raise self.error
         tables = {item.table.location: item.table.schema for item in self.trackers.values() if item.table is not None}
         tables = {**dict.fromkeys(self.untracked, SCHEMA_TEXT), **tables}
-        return {location: tables[location] for location in locations if location in tables}
+        return {location: tables[location] if with_schemas else "" for location in locations if location in tables}
 
     def fetch(self, revisions: KnownRevisions, *, wait_seconds: float) -> ListedFetch:
         return ListedFetch(self, revisions.revision, wait_seconds)

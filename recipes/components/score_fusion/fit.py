@@ -58,6 +58,7 @@ class HeldOutSteps:
         popularity: float32 [POPULARITY_FEATURES, n_items], how popular items are and become.
         repeat_bias: The best single bias of items that were used before.
         weights: float32 [m], how much each counts; not all 0.
+        owners: int64 [m], the users.
     """
 
     histories: Histories
@@ -67,6 +68,7 @@ class HeldOutSteps:
     popularity: FloatArray
     repeat_bias: float
     weights: FloatArray
+    owners: Places
 
 
 def learn_score_fusion(
@@ -109,14 +111,14 @@ def _with_repeat_shift(
 ) -> ScoreFusion:
     """Raise or lower all repeats by what lists gain by it."""
     embeddings, biases = steps.item_vectors[:, :-1], steps.item_vectors[:, -1]
-    every = np.arange(len(steps.targets))
     shift = learn_repeat_shift(
         fusion.item_vectors(embeddings, biases, steps.popularity),
         steps.queries,
-        fusion.score_deltas_of(sequential_rules, regression, steps.histories, every),
+        lambda chosen: fusion.score_deltas_of(sequential_rules, regression, steps.histories, chosen),
         histories=steps.histories,
         targets=steps.targets,
         weights=steps.weights,
+        owners=steps.owners,
     )
     return replace(fusion, recency=fusion.recency + np.float32(shift))
 

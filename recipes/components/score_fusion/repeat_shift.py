@@ -8,6 +8,7 @@ the history, and they earn the places that they take from others. So one number 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -27,26 +28,29 @@ _LIMIT: Final = 10
 _MAX_SCORES: Final = 100_000_000
 
 Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 
 def learn_repeat_shift(
     item_vectors: FloatArray,
     queries: FloatArray,
-    deltas: ScoreDeltas,
+    deltas_of: Callable[[Places], ScoreDeltas],
     *,
     histories: Histories,
     targets: ItemIndexes,
     weights: FloatArray,
+    owners: Places,
 ) -> float:
     """Find the shift of the scores of a history's items that has the greatest NDCG@10 on held-out steps.
 
     Args:
         item_vectors: float32 [n_items, d], of the fusion.
         queries: float32 [m, d], m above 0.
-        deltas: Of the m histories, by items of the catalogue.
+        deltas_of: Returns the deltas of some of the histories, int64 [n], by items of the catalogue.
         histories: Of items of the catalogue alone.
         targets: int32 [m], what came next.
         weights: float32 [m], how much each counts; not all 0.
+        owners: int64 [m], the users: the steps of one are alike, and count as one observation of what is gained.
 
     Returns:
         The shift; 0.0 unless it gains more than two standard errors of the difference.
@@ -60,12 +64,13 @@ def learn_repeat_shift(
     gains = np.empty((count, len(_SHIFTS)))
     for part in batches(count, n_items=n_items):
         scores = queries[chosen[part]] @ item_vectors.T
+        deltas = deltas_of(chosen[part])
         for row, step in enumerate(chosen[part]):
-            of_step = slice(*deltas.offsets[step : step + 2])
+            of_step = slice(*deltas.offsets[row : row + 2])
             scores[row, deltas.items[of_step]] += deltas.values[of_step]
             ranks = _ranks(scores[row], np.unique(histories.of(int(step)).items), int(targets[step]))
             gains[part.start + row] = np.where(ranks <= _LIMIT, 1.0 / np.log2(1.0 + ranks), 0.0)
-    return _best(gains - gains[:, _SHIFTS == 0.0], mass / mass.sum())
+    return _best(gains - gains[:, _SHIFTS == 0.0], mass / mass.sum(), owners[chosen])
 
 
 def _ranks(scores: FloatArray, seen: ItemIndexes, target: int) -> NDArray[np.int64]:
@@ -80,9 +85,10 @@ def _ranks(scores: FloatArray, seen: ItemIndexes, target: int) -> NDArray[np.int
     return ranks
 
 
-def _best(gained: Floats, mass: Floats) -> float:
-    """Choose by what each step gains over no shift, float64 [m, shifts], and its share of the weight, float64 [m]."""
+def _best(gained: Floats, mass: Floats, owners: Places) -> float:
+    """Choose by what each step gains over no shift, float64 [m, shifts], its share of the weight and its user, [m]."""
     means = (mass @ gained).round(9)  # equal ones stay equal in whatever order they are added up
     best = int(means.argmax())
-    error = float(np.sqrt(np.square(mass) @ np.square(gained[:, best] - means[best])))
+    of_users = np.bincount(np.unique(owners, return_inverse=True)[1], weights=mass * (gained[:, best] - means[best]))
+    error = float(np.linalg.norm(of_users))
     return float(_SHIFTS[best]) if means[best] > _ERRORS * error else 0.0

@@ -12,7 +12,7 @@ that fade within hours know the session, and those that last know the user. Embe
 are those that states are compared with; what was done with an item and the time since the step before are added to
 them.
 
-Shapes: B sequences, T places, d width, V items.
+Shapes: B rows of sequences, T places, d width, V items.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ token stands before the first item, so that an empty history has a state too and
 item has a bias; what was done with an item and how much time passed since the step before are added to its embedding,
 as in HSTU (Zhai et al., "Actions Speak Louder than Words", ICML 2024), but as inputs instead of attention biases.
 
-Shapes: B sequences, T places, d width, h heads, V items.
+Shapes: B rows of sequences, T places, d width, h heads, V items.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from events_service.attribution.state import AttributionState
 from events_service.consumers.rounds import ConsumerRounds
 from events_service.log import LogTable
 from events_service.trackers import AttributedMetric, Attribution
-from tests.events_service.samples import GROUP, ITEMS_SCHEMA_TEXT
+from tests.events_service.samples import GROUP, ITEMS_SCHEMA_TEXT, ListedTrackers
 
 CAMPAIGN = "arn:aws:personalize:eu-west-1:000000000000:campaign/films"
 ITEMS = LogTable("datasets/films/items", GROUP, ITEMS_SCHEMA_TEXT, "ITEMS")
@@ -45,14 +45,16 @@ class Counting:
     attributions: dict = field(default_factory=lambda: {GROUP: ATTRIBUTION})
     ids: RecommendationIds = field(default_factory=lambda: RecommendationIds(MasterKeys([MasterKey(b"k" * 32)])))
     state: AttributionState | None = None
+    #: What the control plane has by now.
+    tables: ListedTrackers = field(default_factory=ListedTrackers)
 
     def start(self, *, end=START):
         if self.state is not None:
             self.state.close()
         self.state = AttributionState(self.folder / "metric_attribution.db", end=end)
         self.counter = MetricAttributionCounter(
-            self.log, self.store, self.state, attributions=lambda: self.attributions, ids=self.ids, clock=self.clock,
-            every_seconds=15, monotonic=self.seconds,
+            self.log, self.store, self.state, attributions=lambda: self.attributions, tables=self.tables, ids=self.ids,
+            clock=self.clock, every_seconds=15, monotonic=self.seconds,
         )  # fmt: skip
         self.rounds = ConsumerRounds(self.log, self.counter, monotonic=self.seconds)
         outputs = Outputs(StoreSettings(), buckets=self.folder, roots=[self.folder], field=ATTRIBUTION_OUTPUT)

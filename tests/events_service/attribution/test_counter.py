@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 
@@ -16,7 +17,7 @@ from events_service.attribution.state import AttributionState
 from events_service.log import LogEntry, RecordKind
 from events_service.trackers import AttributedMetric
 from tests.events_service.attribution.conftest import CAMPAIGN, ITEMS
-from tests.events_service.samples import GROUP, entries, entry, event, table
+from tests.events_service.samples import GROUP, SCHEMA_TEXT, avro, entries, entry, event, table, tracker
 
 WAIT = 5.0
 
@@ -29,6 +30,17 @@ def test_events_are_counted_once_from_round_to_round(world, log):
     assert world.count() == 1
     assert world.count() == 0
     assert world.totals() == {("views", UNDEFINED_SOURCE): 3.0}
+
+
+def test_a_column_that_the_dataset_got_a_moment_ago_counts(world, log):
+    world.follow(AttributedMetric("spent", "watch", "SUM(Interactions.PRICE)"))
+    log.append([entry(event(1, properties_json='{"price":2.5}'))], seconds=WAIT)
+    fields = [(one["name"], one["type"]) for one in json.loads(SCHEMA_TEXT)["fields"]]
+    world.tables.trackers["t"] = tracker(table(schema=avro(*fields, ("PRICE", ["null", "double"]))))
+
+    world.count()
+
+    assert world.totals() == {("spent", UNDEFINED_SOURCE): 2.5}
 
 
 def test_damaged_record_keeps_no_other_from_being_counted(world, log):

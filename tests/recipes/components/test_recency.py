@@ -45,8 +45,8 @@ def test_half_of_the_held_out_users_are_the_newest():
     users = 40
     data = Histories.of_items(np.arange(users + 1) * 2, np.zeros(2 * users, np.int32))
     timed = Histories(data.offsets, data.items, data.event_types, np.repeat(np.arange(users), 2))
-    validation, _ = hold_out(timed, count=8, seed=3)
+    validation, _ = hold_out(timed, count=10, seed=3)
     newest = validation.histories.times[validation.histories.offsets[:-1]]
-    assert set(range(36, 40)) <= set(newest.tolist())
-    assert len(set(newest.tolist())) == 8
+    assert set(range(35, 40)) <= set(newest.tolist())
+    assert len(set(newest.tolist())) == 10
     assert newest.min() < 30

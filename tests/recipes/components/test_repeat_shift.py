@@ -10,16 +10,19 @@ from recipes.ports import ScoreDeltas
 SEEN, RIVAL = 0, 1
 
 
-def shift(seen, rival, *, delta=0.0, weights=None):
+def shift(seen, rival, *, delta=0.0, weights=None, steps_of_a_user=1):
     """Let so many of the users of item 0, which scores 0 and a delta, go on to it, and so many to item 1 of score 1."""
     total = seen + rival
     return learn_repeat_shift(
         np.array([[0.0], [1.0], [-5.0]], np.float32),
         np.ones((total, 1), np.float32),
-        ScoreDeltas(np.arange(total + 1), np.full(total, SEEN, np.int32), np.full(total, delta, np.float32)),
+        lambda steps: ScoreDeltas(
+            np.arange(len(steps) + 1), np.full(len(steps), SEEN, np.int32), np.full(len(steps), delta, np.float32)
+        ),
         histories=Histories.gather([History.of_items([SEEN, SEEN])] * total),
         targets=np.array([SEEN] * seen + [RIVAL] * rival, np.int32),
         weights=np.ones(total, np.float32) if weights is None else weights,
+        owners=np.arange(total) // steps_of_a_user,
     )
 
 
@@ -38,6 +41,11 @@ def test_repeats_that_stand_right_stay():
 
 def test_a_gain_that_may_be_chance_shifts_nothing():
     assert shift(103, 97) == 0.0
+
+
+def test_steps_of_one_user_are_one_observation():
+    assert shift(150, 50, steps_of_a_user=10) == 1.5
+    assert shift(150, 50, steps_of_a_user=50) == 0.0
 
 
 def test_steps_count_by_their_weight():

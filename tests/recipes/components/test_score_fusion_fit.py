@@ -34,6 +34,7 @@ def held_out(targets):
         popularity=np.zeros((POPULARITY_FEATURES, N_ITEMS), np.float32),
         repeat_bias=0.0,
         weights=np.ones(count, np.float32),
+        owners=np.arange(count),
     )
 
 

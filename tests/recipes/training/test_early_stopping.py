@@ -13,19 +13,15 @@ from recipes.training.early_stopping import EpochValidation, Patience, Validatio
 from tests.recipes.network_suite import MAX_LENGTH, N_ITEMS, WIDTH, draw_parameters, served
 
 
-def walks(*lengths, between=0):
-    """Give user u the items 100 u, 100 u + 1 and so on; what was done and when follow from the item.
-
-    All users begin at one time, or after another with so many seconds `between` them.
-    """
+def walks(*lengths):
+    """Give user u the items 100 u, 100 u + 1 and so on; what was done and when follow from the item."""
     items = np.concatenate([100 * user + np.arange(length) for user, length in enumerate(lengths)]).astype(np.int32)
     offsets = np.cumsum([0, *lengths])
-    times = 60 * (items % 100).astype(np.int64) + between * (items // 100)
-    return Histories(offsets, items, (items % 7).astype(np.uint8), times)
+    return Histories(offsets, items, (items % 7).astype(np.uint8), 60 * items.astype(np.int64))
 
 
-def held_out(lengths, count, seed=0, between=0):
-    histories = walks(*lengths, between=between)
+def held_out(lengths, count, seed=0):
+    histories = walks(*lengths)
     validation, kept = hold_out(histories, count=count, seed=seed)
     return histories, validation, kept
 
@@ -41,7 +37,7 @@ def test_shown_steps_keep_what_was_done_and_when():
     _, validation, _ = held_out([3, 1, 2], count=2)
     shown = validation.histories
     assert shown.event_types.tolist() == (shown.items % 7).tolist()
-    assert shown.times.tolist() == (60 * (shown.items % 100)).tolist()
+    assert shown.times.tolist() == (60 * shown.items).tolist()
 
 
 def test_no_more_users_than_needed_are_held_out_and_the_seed_chooses_them():
@@ -62,34 +58,6 @@ def test_of_few_users_up_to_a_tenth_of_their_steps_is_held_out():
 
 def test_no_more_steps_of_each_user_than_are_needed_are_held_out():
     assert held_out([100, 100], count=4)[1].targets.tolist() == [99, 98, 199, 198]
-
-
-def test_of_sessions_all_steps_but_the_first_are_held_out():
-    _, validation, kept = held_out([4] * 40, count=12, between=3600)
-    sessions, counts = np.unique(validation.owners, return_counts=True)
-    assert counts.tolist() == [3] * 4
-    assert set(sessions) > {38, 39}  # half of them are the newest
-    assert validation.targets.tolist() == [100 * session + step for session in sessions for step in (3, 2, 1)]
-    assert [len(validation.histories.of(row)) for row in range(3)] == [3, 2, 1]
-    assert kept.reshape(40, 4)[sessions].tolist() == [[True, False, False, False]] * 4
-    assert kept.sum() == 160 - 12
-
-
-def test_of_few_sessions_a_fifth_is_held_out():
-    assert len(np.unique(held_out([3] * 40, count=1000, between=3600)[1].owners)) == 8
-    assert held_out([2], count=5)[1].targets.tolist() == [1]
-
-
-def test_of_a_session_without_end_the_newest_steps_are_held_out():
-    _, validation, _ = held_out([2] * 9 + [99], count=1000, between=86_400)
-    assert sorted(np.unique(validation.owners, return_counts=True)[1]) == [1, 20]
-    assert validation.targets.tolist()[-20:] == list(range(998, 978, -1))
-
-
-@pytest.mark.parametrize(("length", "between"), [(4, 600), (40, 86_400)])
-def test_users_who_stay_or_do_much_are_no_sessions(length, between):
-    _, validation, _ = held_out([length] * 30, count=10, between=between)
-    assert validation.targets.tolist() == [100 * user + length - 1 for user in validation.owners]
 
 
 def test_data_without_two_steps_of_anybody_are_refused():
