@@ -127,8 +127,12 @@ def serve_with_context(table, name, name_with_context):
     """Serve a campaign's model again under another name, with a context feature that makes one item for TVs."""
     model = table.find(campaign(name)).model
     vectors = np.zeros((2, model.scorer.item_vectors.shape[1] - 1), np.float32)
-    tv_vector = model.scorer.item_vectors[TV_ITEM, :-1]
-    vectors[1] = 50.0 * tv_vector / np.square(tv_vector).sum()
+    # A direction in which this item scores more than all others, whatever was learnt.
+    items = model.scorer.item_vectors[:, :-1]
+    ahead = items[TV_ITEM] - np.delete(items, TV_ITEM, axis=0)
+    vectors[1] = np.linalg.lstsq(ahead, np.ones(len(ahead)), rcond=None)[0]
+    vectors[1] *= 20.0 / (ahead @ vectors[1]).min()
+    assert (ahead @ vectors[1] > 10.0).all()
     meaning = ContextCodes(("DEVICE",), np.array([-1, 0], np.int32), ("", "tv"), np.full(2, np.nan))
     knowing = replace(
         model, scorer=model.scorer.with_tables(context=ContextTable(meaning, vectors), user_features=None)
