@@ -260,8 +260,10 @@ def test_nothing_is_left_of_deleted_users_but_what_they_do_afterwards(system, ca
     columns_of_schema = "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE"
     (bucket / "interactions.csv").write_text("\n".join([columns_of_schema, *lines, *_of_others(300)]) + "\n")
     journey.import_csv({"Interactions": "s3://leavers/interactions.csv"})
-    for number in range(10):
-        journey.put_events(tracking_id, f"leaver-{number % 5}", [f"item-{number:02}"], event_type=EVENT)
+    # Whom the test looks at is the first, with one call: what comes after the table's one commit waits in the log.
+    for number in (1, 0, 2, 3, 4):
+        items = [f"item-{number:02}", f"item-{number + 5:02}"]
+        journey.put_events(tracking_id, f"leaver-{number}", items, event_type=EVENT)
     (bucket / "users.csv").write_text("USER_ID\n" + "".join(f"leaver-{number}\n" for number in range(5)))
     assert files_with(system, "leaver-")
     group = journey.dataset_group_arn.rpartition("/")[2]
