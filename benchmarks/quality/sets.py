@@ -65,20 +65,29 @@ def fit_recipe(name: str, split: HiddenSets, *, hyperparameters: Mapping[str, st
 
 
 def ease(training: TrainingData, histories: Histories, *, penalty: float) -> CatalogueScores:
-    """Fit the published EASE and score users by their histories; needs a few arrays [n_items, n_items].
+    """Fit the published EASE and score users by their histories.
 
-    Steck, "Embarrassingly Shallow Autoencoders for Sparse Data" (WWW 2019).
+    Steck, "Embarrassingly Shallow Autoencoders for Sparse Data" (WWW 2019): with P the inverse of X'X + penalty, the
+    weights are I - P / diag(P), column by column. Needs a few arrays [n_items, n_items], or, where there are fewer
+    users, [users, n_items]: penalty P is I - X' (XX' + penalty)^-1 X then (Woodbury).
     """
     learnt = _matrix(training.histories(), n_items=training.n_items)
-    gram = learnt.T @ learnt
-    gram[np.diag_indices(len(gram))] += penalty
-    weights = np.linalg.inv(gram)
-    weights /= -np.diag(weights).copy()
-    weights[np.diag_indices(len(weights))] = 0.0
+    if len(learnt) < training.n_items:
+        of_users = learnt @ learnt.T
+        of_users[np.diag_indices(len(of_users))] += penalty
+        left, right = learnt.T, np.linalg.solve(of_users, learnt)
+        diagonal = 1.0 - (learnt * right).sum(axis=0)
+    else:
+        gram = learnt.T @ learnt
+        gram[np.diag_indices(len(gram))] += penalty
+        right = np.linalg.inv(gram)
+        diagonal = np.diag(right).copy()
+        left = None
 
     def scores(rows: slice) -> FloatArray:
-        shown = histories.take(np.arange(rows.start, rows.stop))
-        products: FloatArray = _matrix(shown, n_items=len(weights)) @ weights
+        shown = _matrix(histories.take(np.arange(rows.start, rows.stop)), n_items=training.n_items)
+        inverse = shown @ right if left is None else shown - (shown @ left) @ right
+        products: FloatArray = shown - inverse / diagonal
         return products
 
     return scores

@@ -93,6 +93,18 @@ def test_ease_finds_what_belongs_together():
     assert ranked_hits(ease(split.training, split.histories, penalty=1.0), split, limit=1).all()
 
 
+@pytest.mark.parametrize("users", [5, 40])
+def test_ease_is_the_published_one_with_few_users_and_with_many(users):
+    drawn = np.random.default_rng(users)
+    used = [drawn.permutation(12)[:4].tolist() for _ in range(users)]
+    data = make_data(used, n_items=12)
+    matrix = np.array([[item in items for item in range(12)] for items in used], np.float64)
+    inverse = np.linalg.inv(matrix.T @ matrix + 2.0 * np.eye(12))
+    weights = (1.0 - np.eye(12)) * (-inverse / np.diag(inverse))
+    scores = ease(data, data.histories(), penalty=2.0)(slice(1, 4))
+    np.testing.assert_allclose(scores, matrix[1:4] @ weights, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["aws-sims", "aws-similar-items"])
 def test_recipes_find_what_belongs_together(name):
     hyperparameters = {"max_item_interaction_count_percentile": "1"} if name == "aws-sims" else {}
