@@ -7,7 +7,10 @@ inner product with the same embeddings. `recipes.training.losses` has the losses
 Our deviations: the loss is a softmax over the catalogue; layers normalise their input, not their output; a learnt start
 token stands before the first item, so that an empty history has a state too and predicts what users begin with; every
 item has a bias; what was done with an item and how much time passed since the step before are added to its embedding,
-as in HSTU (Zhai et al., "Actions Speak Louder than Words", ICML 2024), but as inputs instead of attention biases.
+as in HSTU (Zhai et al., "Actions Speak Louder than Words", ICML 2024), but as inputs instead of attention biases. Where
+a step stands is told by how many places back it is, added to the scores of the attention (Raffel et al., "Exploring the
+Limits of Transfer Learning with a Unified Text-to-Text Transformer", JMLR 2020), and not by vectors of places from the
+beginning, which take twice the epochs (docs/adr/0061).
 
 Shapes: B rows of sequences, T places, d width, h heads, V items.
 """
@@ -27,7 +30,7 @@ from recipes.components.score_fusion.score import ScoreFusion
 from recipes.components.sequential_rules import SequentialRules
 from recipes.data.histories import FloatArray
 from recipes.models.sasrec.config import SASRecConfig
-from recipes.models.sasrec.score import SASRecScorer
+from recipes.models.sasrec.score import DISTANCE_SCALE, SASRecScorer
 from recipes.training.network import Parameters, Steps, draw_normal, drop, initial_step_parameters, normalise
 
 __all__ = ["SASRec"]
@@ -80,7 +83,7 @@ class SASRec:
         return {
             **step_parameters,
             "start": draw_normal(random, (width,), scale=width**-0.5 / 2),
-            "positions": draw_normal(random, (self.max_length + 1, width), scale=width**-0.5 / 2),
+            "attention_distances": np.zeros((layers, self.heads, self.max_length + 1), np.float32),
             "attention_norm": np.ones((layers, width), np.float32),
             "attention_norm_bias": np.zeros((layers, width), np.float32),
             "attention_in": dense(width, 3 * width),
@@ -102,9 +105,7 @@ class SASRec:
         items, event_types, gaps, positions = steps
         inputs = parameters["item_embeddings"][items] + parameters["actions"][event_types] + parameters["gaps"][gaps]
         before = jnp.pad(inputs, ((0, 0), (1, 0), (0, 0)))
-        hidden = (
-            jnp.where((positions == 0)[..., None], parameters["start"], before) + parameters["positions"][positions]
-        )
+        hidden = jnp.where((positions == 0)[..., None], parameters["start"], before)
         hidden = drop(hidden, self.dropout, None if key is None else jax.random.fold_in(key, self.layers))
         sequences = jnp.cumsum(positions == 0, axis=1)  # a number for each
         allowed = (sequences[:, :, None] == sequences[:, None, :]) & jnp.tril(jnp.ones((positions.shape[1],) * 2, bool))
@@ -137,12 +138,17 @@ class SASRec:
 
 
 def _attention(block: Parameters, hidden: Array, *, heads: int, allowed: Array) -> Array:
-    """Mix the states of the allowed places, bool [B, T, T], by scaled dot-product attention: float32 [B, T, d]."""
+    """Mix the states of the allowed places, bool [B, T, T], by scaled dot-product attention: float32 [B, T, d].
+
+    To the scores of the places some way back, a number for each distance is added.
+    """
     batch, places, width = hidden.shape
     normed = normalise(hidden) * block["attention_norm"] + block["attention_norm_bias"]
     projected = normed @ block["attention_in"] + block["attention_in_bias"]  # [B, T, 3d]
     query, key, value = jnp.split(projected.reshape(batch, places, 3 * heads, width // heads), 3, axis=2)
     scores = jnp.einsum("bthe,bshe->bhts", query, key) * (width // heads) ** -0.5
+    distances = jnp.maximum(jnp.arange(places)[:, None] - jnp.arange(places), 0)
+    scores += DISTANCE_SCALE * block["attention_distances"][:, distances]
     shares = jax.nn.softmax(jnp.where(allowed[:, None], scores, -jnp.inf), axis=-1)  # [B, h, T, T]
     mixed = jnp.einsum("bhts,bshe->bthe", shares, value).reshape(batch, places, width)
     return mixed @ block["attention_out"] + block["attention_out_bias"]

@@ -1,7 +1,7 @@
 """SASRec in NumPy, as it serves: the same function as `network.SASRec.states`, and fast.
 
 What can be worked out once is: the scales and shifts of the normalisations and the scale of the attention are folded
-into the weights that follow them. In the last block only the states that are wanted are worked out: of the newest
+into the weights that follow them, and what the attention adds by distance is laid out for each pair of places. In the last block only the states that are wanted are worked out: of the newest
 place, or of a few.
 """
 
@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from common.errors import CorruptArtifact
@@ -20,11 +22,17 @@ from recipes.components.sequence_scorer import SequenceScorer, StepArrays, norma
 from recipes.components.sequential_rules import SequentialRules
 from recipes.data.histories import FloatArray
 
-__all__ = ["PARAMETERS", "SASRecScorer", "load"]
+__all__ = ["DISTANCE_SCALE", "PARAMETERS", "SASRecScorer", "load"]
 
-#: Arrays of the network besides the item vectors, in files of these names.
+#: What `attention_distances` count for in the scores of the attention: steps of Adam are as large for all parameters, and
+#: these have further to go than weights (docs/adr/0061).
+DISTANCE_SCALE: Final = 4.0
+
+#: Arrays of the network besides the item vectors, in files of these names. Artifacts from before distances counted have
+#: vectors of places, `positions`, in their stead.
 PARAMETERS = (
-    "actions", "gaps", "start", "positions",
+    "actions", "gaps", "start",
+    "attention_distances",
     "attention_norm", "attention_norm_bias", "attention_in", "attention_in_bias", "attention_out", "attention_out_bias",
     "forward_norm", "forward_norm_bias", "forward_in", "forward_in_bias", "forward_out", "forward_out_bias",
     "final_norm", "final_norm_bias",
@@ -35,6 +43,7 @@ PARAMETERS = (
 class _Block:
     """The folded weights of one transformer block, d wide; biases have the width of the product before them."""
 
+    bias: FloatArray  # [h, T, T] of the attention, a view: -inf for what comes later
     attention_in: FloatArray  # [d, 3d]
     attention_in_bias: FloatArray
     attention_out: FloatArray  # [d, d]
@@ -50,7 +59,8 @@ class SASRecScorer(SequenceScorer):
 
     Args:
         item_vectors: float32 [n_items, d + 1].
-        parameters: The arrays named in `PARAMETERS`.
+        parameters: The arrays named in `PARAMETERS`; without `attention_distances`, float32 [layers, heads, T], but with
+            `positions`, float32 [T, d], distances count for nothing and places for what they are.
         heads: Attention heads.
         score_fusion: Learnt on top of the network.
         sequential_rules: The rules that are fused with it.
@@ -65,22 +75,26 @@ class SASRecScorer(SequenceScorer):
         score_fusion: ScoreFusion,
         sequential_rules: SequentialRules,
     ) -> None:
-        places = len(parameters["positions"])
+        self._positions = parameters.get("positions")
+        if self._positions is None:
+            distances = parameters["attention_distances"]
+        else:
+            distances = np.zeros((len(parameters["attention_in"]), heads, len(self._positions)), np.float32)
+        places = distances.shape[-1]
         arrays = {**parameters, "heads": np.array(heads, np.int32)}
         super().__init__(
             item_vectors, arrays, max_length=places - 1, score_fusion=score_fusion, sequential_rules=sequential_rules
         )
         self._heads = heads
-        self._positions = parameters["positions"]
-        self._blocks = [self._fold(layer) for layer in range(len(parameters["attention_in"]))]
-        self._mask = np.triu(np.full((places, places), -np.inf, np.float32), k=1)
+        self._blocks = [self._fold(layer, distances[layer]) for layer in range(len(distances))]
 
     def _states(self, steps: StepArrays, lengths: NDArray[np.int64]) -> FloatArray:
         batch, places = steps.items.shape[0], steps.items.shape[1] + 1
         hidden = np.empty((batch, places, self._width), np.float32)
         hidden[:, 0] = self._arrays["start"]
         self._read(steps, hidden[:, 1:])
-        hidden += self._positions[:places]
+        if self._positions is not None:
+            hidden += self._positions[:places]
         for block in self._blocks[:-1]:
             hidden += self._attend_all(block, normalise(hidden))
             hidden += _forward(block, hidden)
@@ -89,15 +103,27 @@ class SASRecScorer(SequenceScorer):
         states: FloatArray = normalise(newest) * self._arrays["final_norm"] + self._arrays["final_norm_bias"]
         return states.reshape(*lengths.shape, -1)
 
-    def _fold(self, layer: int) -> _Block:
-        """Fold the normalisation before each product, and the attention's scale, into the product's weights."""
-        weights = {name: self._arrays[name][layer] for name in PARAMETERS if name.startswith(("attention", "forward"))}
+    def _fold(self, layer: int, distances: FloatArray) -> _Block:
+        """Fold the normalisation before each product, and the attention's scale, into the product's weights.
+
+        Args:
+            layer: Number of the block.
+            distances: float32 [h, T], what its attention adds by distance, before the scale.
+        """
+        weights = {
+            name: value[layer] for name, value in self._arrays.items() if name.startswith(("attention", "forward"))
+        }
         attention_in = weights["attention_norm"][:, None] * weights["attention_in"]
         attention_in_bias = weights["attention_norm_bias"] @ weights["attention_in"] + weights["attention_in_bias"]
         scale = np.float32((self._width // self._heads) ** -0.5)
         attention_in[:, : self._width] *= scale
         attention_in_bias[: self._width] *= scale
+        # From the farthest place back to what comes later: each row of the bias begins one place further left.
+        farthest_first = np.float32(DISTANCE_SCALE) * distances[:, ::-1]
+        later = np.full_like(distances[:, 1:], -np.inf)
+        line = np.concatenate([farthest_first, later], axis=1)
         return _Block(
+            bias=sliding_window_view(line, distances.shape[1], axis=1)[:, ::-1],
             attention_in=attention_in,
             attention_in_bias=attention_in_bias,
             attention_out=weights["attention_out"].copy(),
@@ -117,7 +143,7 @@ class SASRecScorer(SequenceScorer):
         split = np.ascontiguousarray(projected.reshape(batch, places, 3, self._heads, -1).transpose(2, 0, 3, 1, 4))
         query, key, value = split
         scores = query @ key.swapaxes(2, 3)  # [B, h, T, T]
-        scores += self._mask[:places, :places]
+        scores += block.bias[:, :places, :places]
         shares = _softmax(scores)
         mixed = (shares @ value).transpose(0, 2, 1, 3).reshape(batch, places, width)
         outer: FloatArray = mixed @ block.attention_out
@@ -137,7 +163,7 @@ class SASRecScorer(SequenceScorer):
         key, value = split
         query = np.ascontiguousarray(query.reshape(batch, -1, self._heads, width // self._heads).swapaxes(1, 2))
         scores = query @ key.swapaxes(2, 3)  # [B, h, k, T]
-        scores += self._mask[lengths, :places][:, None]
+        scores += block.bias[:, lengths, :places].swapaxes(0, 1)
         mixed = (_softmax(scores) @ value).swapaxes(1, 2).reshape(-1, width)
         newest: FloatArray = hidden[rows, lengths].reshape(-1, width) + mixed @ block.attention_out
         newest += block.attention_out_bias
@@ -150,7 +176,10 @@ def load(folder: Path) -> SASRecScorer:
     Raises:
         CorruptArtifact: Files are missing, cannot be read or do not fit together.
     """
-    saved = open_model(folder, PARAMETERS, number="heads")
+    names = PARAMETERS
+    if (folder / "positions.npy").exists():
+        names = tuple("positions" if name == "attention_distances" else name for name in PARAMETERS)
+    saved = open_model(folder, names, number="heads")
     width, heads = saved.item_vectors.shape[1] - 1, saved.number
     if heads < 1 or width % heads:
         raise CorruptArtifact(f"`heads.npy`: got {heads}, want a divisor of the width {width}")

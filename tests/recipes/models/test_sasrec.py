@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from recipes.models.sasrec.fit import SASRecFitter
 from recipes.models.sasrec.network import SASRec
 from recipes.models.sasrec.score import load
 from recipes.training.sequence_model import target_weights
-from tests.recipes.network_suite import MAX_LENGTH, WIDTH, NetworkSuite, draw_parameters, served
+from tests.recipes.network_suite import MAX_LENGTH, WIDTH, NetworkSuite, as_steps, draw_history, draw_parameters, served
 from tests.recipes.suite import RecipeSuite, make_data, ring_walks
 
 SMALL = {"embedding_size": "16", "max_length": "8", "learning_rate": "0.01", "dropout": "0.1", "epochs": "30"}
@@ -50,6 +51,45 @@ def test_heads_that_do_not_divide_the_width_are_corrupt(both, tmp_path):
     np.save(tmp_path / "heads.npy", np.array(7, np.int32))
     with pytest.raises(CorruptArtifact, match="want a divisor of the width 24"):
         load(tmp_path)
+
+
+def test_artifacts_from_before_distances_counted_are_served(both, tmp_path):
+    arrays, network, scorer = both
+    items = np.array([7, 3, 31, 12], np.int32)
+    history = History(items, np.array([1, 2, 0, 1], np.uint8), np.cumsum([5, 900, 1, 40_000]))
+    scorer.save(tmp_path)
+    (tmp_path / "attention_distances.npy").unlink()
+    places = np.random.default_rng(5).standard_normal((MAX_LENGTH + 1, WIDTH)).astype(np.float32)
+    np.save(tmp_path / "positions.npy", places)
+    # No item comes twice, so what its place adds might be a part of its embedding.
+    moved = {**arrays, "attention_distances": np.zeros_like(arrays["attention_distances"])}
+    moved["item_embeddings"] = arrays["item_embeddings"].copy()
+    moved["item_embeddings"][items] += places[1 : len(items) + 1]
+    moved["start"] = arrays["start"] + places[0]
+    expected = network.states({name: jnp.asarray(value) for name, value in moved.items()}, as_steps(history))
+    opened = load(tmp_path)
+    np.testing.assert_allclose(opened.embed_history(history)[:-1], np.asarray(expected)[0, -1], atol=1e-4)
+    (tmp_path / "again").mkdir()
+    opened.save(tmp_path / "again")
+    np.testing.assert_array_equal(load(tmp_path / "again").embed_history(history), opened.embed_history(history))
+
+
+def test_how_far_back_a_step_is_counts():
+    network = SASRec(width=WIDTH, layers=1, heads=2, max_length=MAX_LENGTH, dropout=0.0)
+    arrays = draw_parameters(network)
+    items = np.arange(9, dtype=np.int32)
+    swapped = items.copy()
+    swapped[[2, 6]] = items[[6, 2]]
+
+    def vectors(scorer):
+        histories = (History(order, np.ones(9, np.uint8), np.zeros(9, np.int64)) for order in (items, swapped))
+        return [scorer.embed_history(history) for history in histories]
+
+    first, second = vectors(served(network, arrays)[2])
+    assert not np.allclose(first, second, atol=1e-2)
+    # Nothing else tells one block in which order older steps were.
+    arrays["attention_distances"][:] = 0.0
+    np.testing.assert_allclose(*vectors(served(network, arrays)[2]), atol=1e-4)
 
 
 def test_what_was_done_with_an_item_tells_the_next():
