@@ -1,8 +1,8 @@
 """SASRec in NumPy, as it serves: the same function as `network.SASRec.states`, and fast.
 
 What can be worked out once is: the scales and shifts of the normalisations and the scale of the attention are folded
-into the weights that follow them, and what the attention adds by distance is laid out for each pair of places. In the last block only the states that are wanted are worked out: of the newest
-place, or of a few.
+into the weights that follow them, and the shares of the moving averages are laid out for each place. In the last block
+only the states that are wanted are worked out: of the newest place, or of a few.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from common.errors import CorruptArtifact
@@ -22,28 +21,32 @@ from recipes.components.sequence_scorer import SequenceScorer, StepArrays, norma
 from recipes.components.sequential_rules import SequentialRules
 from recipes.data.histories import FloatArray
 
-__all__ = ["DISTANCE_SCALE", "PARAMETERS", "SASRecScorer", "load"]
+__all__ = ["AVERAGE_SCALE", "BLOCK_PREFIXES", "PARAMETERS", "SASRecScorer", "load"]
 
-#: What `attention_distances` count for in the scores of the attention: steps of Adam are as large for all parameters, and
-#: these have further to go than weights (docs/adr/0061).
-DISTANCE_SCALE: Final = 4.0
-
-#: Arrays of the network besides the item vectors, in files of these names. Artifacts from before distances counted have
-#: vectors of places, `positions`, in their stead.
+#: Arrays of the network besides the item vectors, in files of these names. Artifacts from before there were moving
+#: averages have vectors of places, `positions`, instead of the arrays of these.
 PARAMETERS = (
     "actions", "gaps", "start",
-    "attention_distances",
+    "average_distances", "average_gain",
     "attention_norm", "attention_norm_bias", "attention_in", "attention_in_bias", "attention_out", "attention_out_bias",
     "forward_norm", "forward_norm_bias", "forward_in", "forward_in_bias", "forward_out", "forward_out_bias",
     "final_norm", "final_norm_bias",
 )  # fmt: skip
+
+#: What the names of those begin with that have a part for each block.
+BLOCK_PREFIXES = ("average", "attention", "forward")
+
+#: Logarithms of the weights of a moving average are so many times the parameters: steps of Adam are as large for all
+#: parameters, and these have further to go.
+AVERAGE_SCALE: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Block:
     """The folded weights of one transformer block, d wide; biases have the width of the product before them."""
 
-    bias: FloatArray  # [h, T, T] of the attention, a view: -inf for what comes later
+    average_shares: FloatArray  # [T, T], of what stands in each column in the average of each row
+    average_gain: FloatArray  # [d]
     attention_in: FloatArray  # [d, 3d]
     attention_in_bias: FloatArray
     attention_out: FloatArray  # [d, d]
@@ -59,8 +62,7 @@ class SASRecScorer(SequenceScorer):
 
     Args:
         item_vectors: float32 [n_items, d + 1].
-        parameters: The arrays named in `PARAMETERS`; without `attention_distances`, float32 [layers, heads, T], but with
-            `positions`, float32 [T, d], distances count for nothing and places for what they are.
+        parameters: The arrays named in `PARAMETERS`; with `positions`, float32 [T, d], those of averages are not read.
         heads: Attention heads.
         score_fusion: Learnt on top of the network.
         sequential_rules: The rules that are fused with it.
@@ -76,17 +78,14 @@ class SASRecScorer(SequenceScorer):
         sequential_rules: SequentialRules,
     ) -> None:
         self._positions = parameters.get("positions")
-        if self._positions is None:
-            distances = parameters["attention_distances"]
-        else:
-            distances = np.zeros((len(parameters["attention_in"]), heads, len(self._positions)), np.float32)
-        places = distances.shape[-1]
+        places = parameters["average_distances"].shape[1] if self._positions is None else len(self._positions)
         arrays = {**parameters, "heads": np.array(heads, np.int32)}
         super().__init__(
             item_vectors, arrays, max_length=places - 1, score_fusion=score_fusion, sequential_rules=sequential_rules
         )
         self._heads = heads
-        self._blocks = [self._fold(layer, distances[layer]) for layer in range(len(distances))]
+        self._blocks = [self._fold(layer, places) for layer in range(len(parameters["attention_in"]))]
+        self._mask = np.triu(np.full((places, places), -np.inf, np.float32), k=1)
 
     def _states(self, steps: StepArrays, lengths: NDArray[np.int64]) -> FloatArray:
         batch, places = steps.items.shape[0], steps.items.shape[1] + 1
@@ -103,31 +102,24 @@ class SASRecScorer(SequenceScorer):
         states: FloatArray = normalise(newest) * self._arrays["final_norm"] + self._arrays["final_norm_bias"]
         return states.reshape(*lengths.shape, -1)
 
-    def _fold(self, layer: int, distances: FloatArray) -> _Block:
-        """Fold the normalisation before each product, and the attention's scale, into the product's weights.
-
-        Args:
-            layer: Number of the block.
-            distances: float32 [h, T], what its attention adds by distance, before the scale.
-        """
-        weights = {
-            name: value[layer] for name, value in self._arrays.items() if name.startswith(("attention", "forward"))
-        }
+    def _fold(self, layer: int, places: int) -> _Block:
+        """Fold the normalisation before each product, and the attention's scale, into the product's weights."""
+        weights = {name: value[layer] for name, value in self._arrays.items() if name.startswith(BLOCK_PREFIXES)}
+        distances = weights.get("average_distances", np.zeros(places, np.float32))
+        gain = weights.get("average_gain", np.zeros(self._width, np.float32))
         attention_in = weights["attention_norm"][:, None] * weights["attention_in"]
         attention_in_bias = weights["attention_norm_bias"] @ weights["attention_in"] + weights["attention_in_bias"]
         scale = np.float32((self._width // self._heads) ** -0.5)
         attention_in[:, : self._width] *= scale
         attention_in_bias[: self._width] *= scale
-        # From the farthest place back to what comes later: each row of the bias begins one place further left.
-        farthest_first = np.float32(DISTANCE_SCALE) * distances[:, ::-1]
-        later = np.full_like(distances[:, 1:], -np.inf)
-        line = np.concatenate([farthest_first, later], axis=1)
         return _Block(
-            bias=sliding_window_view(line, distances.shape[1], axis=1)[:, ::-1],
+            average_shares=_average_shares(distances),
+            average_gain=gain * weights["attention_norm"],
             attention_in=attention_in,
             attention_in_bias=attention_in_bias,
             attention_out=weights["attention_out"].copy(),
-            attention_out_bias=weights["attention_out_bias"].copy(),
+            # Shares add up to 1, so what the normalisation shifts comes through averages as it is.
+            attention_out_bias=weights["attention_out_bias"] + gain * weights["attention_norm_bias"],
             forward_in=weights["forward_norm"][:, None] * weights["forward_in"],
             forward_in_bias=weights["forward_norm_bias"] @ weights["forward_in"] + weights["forward_in_bias"],
             forward_out=weights["forward_out"].copy(),
@@ -135,7 +127,7 @@ class SASRecScorer(SequenceScorer):
         )
 
     def _attend_all(self, block: _Block, normed: FloatArray) -> FloatArray:
-        """Work out the attention for every place: float32 [B, T, d]."""
+        """Work out the attention and the moving average for every place: float32 [B, T, d]."""
         batch, places, width = normed.shape
         projected = normed @ block.attention_in  # [B, T, 3d]
         projected += block.attention_in_bias
@@ -143,15 +135,16 @@ class SASRecScorer(SequenceScorer):
         split = np.ascontiguousarray(projected.reshape(batch, places, 3, self._heads, -1).transpose(2, 0, 3, 1, 4))
         query, key, value = split
         scores = query @ key.swapaxes(2, 3)  # [B, h, T, T]
-        scores += block.bias[:, :places, :places]
+        scores += self._mask[:places, :places]
         shares = _softmax(scores)
         mixed = (shares @ value).transpose(0, 2, 1, 3).reshape(batch, places, width)
         outer: FloatArray = mixed @ block.attention_out
         outer += block.attention_out_bias
+        outer += (block.average_shares[:places, :places] @ normed) * block.average_gain
         return outer
 
     def _attend_newest(self, block: _Block, hidden: FloatArray, lengths: NDArray[np.int64]) -> FloatArray:
-        """Work out the attention for the newest places of each sequence, and add it to these: [B k, d]."""
+        """Work out attention and average for the newest places of each sequence, and add them to these: [B k, d]."""
         batch, places, width = hidden.shape
         rows = np.arange(batch)[:, None]
         normed = normalise(hidden)
@@ -163,10 +156,12 @@ class SASRecScorer(SequenceScorer):
         key, value = split
         query = np.ascontiguousarray(query.reshape(batch, -1, self._heads, width // self._heads).swapaxes(1, 2))
         scores = query @ key.swapaxes(2, 3)  # [B, h, k, T]
-        scores += block.bias[:, lengths, :places].swapaxes(0, 1)
+        scores += self._mask[lengths, :places][:, None]
         mixed = (_softmax(scores) @ value).swapaxes(1, 2).reshape(-1, width)
         newest: FloatArray = hidden[rows, lengths].reshape(-1, width) + mixed @ block.attention_out
         newest += block.attention_out_bias
+        averages = block.average_shares[lengths, :places] @ normed  # [B, k, d]
+        newest += averages.reshape(-1, width) * block.average_gain
         return newest
 
 
@@ -178,7 +173,7 @@ def load(folder: Path) -> SASRecScorer:
     """
     names = PARAMETERS
     if (folder / "positions.npy").exists():
-        names = tuple("positions" if name == "attention_distances" else name for name in PARAMETERS)
+        names = ("positions", *(name for name in PARAMETERS if not name.startswith("average")))
     saved = open_model(folder, names, number="heads")
     width, heads = saved.item_vectors.shape[1] - 1, saved.number
     if heads < 1 or width % heads:
@@ -205,6 +200,14 @@ def _forward(block: _Block, hidden: FloatArray) -> FloatArray:
     outer: FloatArray = inner @ block.forward_out
     outer += block.forward_out_bias
     return outer
+
+
+def _average_shares(distances: FloatArray) -> FloatArray:
+    """Return what each place before counts in the moving average of a place, float32 [T, T], of float32 [T]."""
+    places = np.arange(len(distances))
+    back = places[:, None] - places
+    weights = np.where(back >= 0, AVERAGE_SCALE * distances[np.maximum(back, 0)], -np.inf)
+    return _softmax(weights.astype(np.float32))
 
 
 def _softmax(scores: FloatArray) -> FloatArray:
