@@ -10,8 +10,10 @@ item has a bias; what was done with an item and how much time passed since the s
 as in HSTU (Zhai et al., "Actions Speak Louder than Words", ICML 2024), but as inputs instead of attention biases.
 Beside what the attention finds, each block adds a moving average of the steps before, weighed by how far back they are,
 in the spirit of Mega (Ma et al., "Mega: Moving Average Equipped Gated Attention", ICLR 2023) and BSARec (Shin et al.,
-"An Attentive Inductive Bias for Sequential Recommendation beyond the Self-Attention", AAAI 2024). It knows the order of
-steps, so there are no vectors of places (docs/adr/0061).
+"An Attentive Inductive Bias for Sequential Recommendation beyond the Self-Attention", AAAI 2024). It knows the
+order of steps, and so does the attention, to whose scores a number is added for each distance (Raffel et al.,
+"Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer", JMLR 2020), so there are no vectors
+of places (docs/adr/0061).
 
 Shapes: B rows of sequences, T places, d width, h heads, V items.
 """
@@ -31,7 +33,7 @@ from recipes.components.score_fusion.score import ScoreFusion
 from recipes.components.sequential_rules import SequentialRules
 from recipes.data.histories import FloatArray
 from recipes.models.sasrec.config import SASRecConfig
-from recipes.models.sasrec.score import AVERAGE_SCALE, BLOCK_PREFIXES, SASRecScorer
+from recipes.models.sasrec.score import BLOCK_PREFIXES, DISTANCE_SCALE, SASRecScorer
 from recipes.training.network import Parameters, Steps, draw_normal, drop, initial_step_parameters, normalise
 
 __all__ = ["SASRec"]
@@ -86,9 +88,10 @@ class SASRec:
             "start": draw_normal(random, (width,), scale=width**-0.5 / 2),
             # What was read k steps ago begins with a weight of 1 / (k + 1), and half of the average is added.
             "average_distances": np.tile(
-                -np.log1p(np.arange(self.max_length + 1)).astype(np.float32) / AVERAGE_SCALE, (layers, 1)
+                -np.log1p(np.arange(self.max_length + 1)).astype(np.float32) / DISTANCE_SCALE, (layers, 1)
             ),
             "average_gain": np.full((layers, width), 0.5, np.float32),
+            "attention_distances": np.zeros((layers, self.heads, self.max_length + 1), np.float32),
             "attention_norm": np.ones((layers, width), np.float32),
             "attention_norm_bias": np.zeros((layers, width), np.float32),
             "attention_in": dense(width, 3 * width),
@@ -114,14 +117,17 @@ class SASRec:
         hidden = drop(hidden, self.dropout, None if key is None else jax.random.fold_in(key, self.layers))
         sequences = jnp.cumsum(positions == 0, axis=1)  # a number for each
         allowed = (sequences[:, :, None] == sequences[:, None, :]) & jnp.tril(jnp.ones((positions.shape[1],) * 2, bool))
+        places = jnp.arange(positions.shape[1])
+        distances = jnp.maximum(places[:, None] - places, 0)
         blocks = {name: value for name, value in parameters.items() if name.startswith(BLOCK_PREFIXES)}
 
         def apply(hidden: Array, layer: tuple[Parameters, Array]) -> tuple[Array, None]:
             block, number = layer
             first, second = (None, None) if key is None else jax.random.split(jax.random.fold_in(key, number))
             normed = normalise(hidden) * block["attention_norm"] + block["attention_norm_bias"]
-            mixed = _attention(block, normed, heads=self.heads, allowed=allowed)
-            hidden = hidden + drop(mixed + _moving_average(block, normed, allowed=allowed), self.dropout, first)
+            mixed = _attention(block, normed, heads=self.heads, allowed=allowed, distances=distances)
+            mixed += _moving_average(block, normed, allowed=allowed, distances=distances)
+            hidden = hidden + drop(mixed, self.dropout, first)
             normed = normalise(hidden) * block["forward_norm"] + block["forward_norm_bias"]
             inner = jax.nn.relu(normed @ block["forward_in"] + block["forward_in_bias"])
             return hidden + drop(inner @ block["forward_out"] + block["forward_out_bias"], self.dropout, second), None
@@ -144,20 +150,23 @@ class SASRec:
         )
 
 
-def _attention(block: Parameters, normed: Array, *, heads: int, allowed: Array) -> Array:
-    """Mix the states of the allowed places, bool [B, T, T], by scaled dot-product attention: float32 [B, T, d]."""
+def _attention(block: Parameters, normed: Array, *, heads: int, allowed: Array, distances: Array) -> Array:
+    """Mix the states of the allowed places, bool [B, T, T], by scaled dot-product attention: float32 [B, T, d].
+
+    To each score a number is added for the distance, int32 [T, T].
+    """
     batch, places, width = normed.shape
     projected = normed @ block["attention_in"] + block["attention_in_bias"]  # [B, T, 3d]
     query, key, value = jnp.split(projected.reshape(batch, places, 3 * heads, width // heads), 3, axis=2)
     scores = jnp.einsum("bthe,bshe->bhts", query, key) * (width // heads) ** -0.5
+    scores += DISTANCE_SCALE * block["attention_distances"][:, distances]
     shares = jax.nn.softmax(jnp.where(allowed[:, None], scores, -jnp.inf), axis=-1)  # [B, h, T, T]
     mixed = jnp.einsum("bhts,bshe->bthe", shares, value).reshape(batch, places, width)
     return mixed @ block["attention_out"] + block["attention_out_bias"]
 
 
-def _moving_average(block: Parameters, normed: Array, *, allowed: Array) -> Array:
-    """Average the states of the allowed places, bool [B, T, T], by how far back each is: float32 [B, T, d]."""
-    places = jnp.arange(normed.shape[1])
-    weights = AVERAGE_SCALE * block["average_distances"][jnp.maximum(places[:, None] - places, 0)]  # [T, T]
-    shares = jax.nn.softmax(jnp.where(allowed, weights, -jnp.inf), axis=-1)  # [B, T, T]
+def _moving_average(block: Parameters, normed: Array, *, allowed: Array, distances: Array) -> Array:
+    """Average the states of the allowed places, bool [B, T, T], by their distances, int32 [T, T]: float32 [B, T, d]."""
+    logarithms = DISTANCE_SCALE * block["average_distances"][distances]  # [T, T]
+    shares = jax.nn.softmax(jnp.where(allowed, logarithms, -jnp.inf), axis=-1)  # [B, T, T]
     return jnp.einsum("bts,bsd->btd", shares, normed) * block["average_gain"]

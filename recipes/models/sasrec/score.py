@@ -1,7 +1,7 @@
 """SASRec in NumPy, as it serves: the same function as `network.SASRec.states`, and fast.
 
 What can be worked out once is: the scales and shifts of the normalisations and the scale of the attention are folded
-into the weights that follow them, and the shares of the moving averages are laid out for each place. In the last block
+into the weights that follow them, and what counts by distance is laid out for each pair of places. In the last block
 only the states that are wanted are worked out: of the newest place, or of a few.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from common.errors import CorruptArtifact
@@ -21,30 +22,31 @@ from recipes.components.sequence_scorer import SequenceScorer, StepArrays, norma
 from recipes.components.sequential_rules import SequentialRules
 from recipes.data.histories import FloatArray
 
-__all__ = ["AVERAGE_SCALE", "BLOCK_PREFIXES", "PARAMETERS", "SASRecScorer", "load"]
+__all__ = ["BLOCK_PREFIXES", "DISTANCE_SCALE", "PARAMETERS", "SASRecScorer", "load"]
 
-#: Arrays of the network besides the item vectors, in files of these names. Artifacts from before there were moving
-#: averages have vectors of places, `positions`, instead of the arrays of these.
-PARAMETERS = (
-    "actions", "gaps", "start",
-    "average_distances", "average_gain",
+#: Arrays of the network besides the item vectors, in files of these names. Artifacts from before distances counted
+#: have none of the first, but vectors of places, `positions`.
+_OF_DISTANCES = ("attention_distances", "average_distances", "average_gain")
+PARAMETERS: Final[tuple[str, ...]] = (
+    *_OF_DISTANCES, "actions", "gaps", "start",
     "attention_norm", "attention_norm_bias", "attention_in", "attention_in_bias", "attention_out", "attention_out_bias",
     "forward_norm", "forward_norm_bias", "forward_in", "forward_in_bias", "forward_out", "forward_out_bias",
     "final_norm", "final_norm_bias",
 )  # fmt: skip
 
 #: What the names of those begin with that have a part for each block.
-BLOCK_PREFIXES = ("average", "attention", "forward")
+BLOCK_PREFIXES: Final = ("average", "attention", "forward")
 
-#: Logarithms of the weights of a moving average are so many times the parameters: steps of Adam are as large for all
-#: parameters, and these have further to go.
-AVERAGE_SCALE: Final = 4.0
+#: What distances count for in the scores of the attention, and in the logarithms of the weights of averages: steps of
+#: Adam are as large for all parameters, and these have further to go.
+DISTANCE_SCALE: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Block:
     """The folded weights of one transformer block, d wide; biases have the width of the product before them."""
 
+    attention_bias: FloatArray  # [h, T, T], a view: by distance, -inf for what comes later
     average_shares: FloatArray  # [T, T], of what stands in each column in the average of each row
     average_gain: FloatArray  # [d]
     attention_in: FloatArray  # [d, 3d]
@@ -62,7 +64,7 @@ class SASRecScorer(SequenceScorer):
 
     Args:
         item_vectors: float32 [n_items, d + 1].
-        parameters: The arrays named in `PARAMETERS`; with `positions`, float32 [T, d], those of averages are not read.
+        parameters: The arrays named in `PARAMETERS`; with `positions`, float32 [T, d], those of distances are not read.
         heads: Attention heads.
         score_fusion: Learnt on top of the network.
         sequential_rules: The rules that are fused with it.
@@ -85,7 +87,6 @@ class SASRecScorer(SequenceScorer):
         )
         self._heads = heads
         self._blocks = [self._fold(layer, places) for layer in range(len(parameters["attention_in"]))]
-        self._mask = np.triu(np.full((places, places), -np.inf, np.float32), k=1)
 
     def _states(self, steps: StepArrays, lengths: NDArray[np.int64]) -> FloatArray:
         batch, places = steps.items.shape[0], steps.items.shape[1] + 1
@@ -105,7 +106,8 @@ class SASRecScorer(SequenceScorer):
     def _fold(self, layer: int, places: int) -> _Block:
         """Fold the normalisation before each product, and the attention's scale, into the product's weights."""
         weights = {name: value[layer] for name, value in self._arrays.items() if name.startswith(BLOCK_PREFIXES)}
-        distances = weights.get("average_distances", np.zeros(places, np.float32))
+        of_attention = weights.get("attention_distances", np.zeros((self._heads, places), np.float32))
+        of_average = weights.get("average_distances", np.zeros(places, np.float32))
         gain = weights.get("average_gain", np.zeros(self._width, np.float32))
         attention_in = weights["attention_norm"][:, None] * weights["attention_in"]
         attention_in_bias = weights["attention_norm_bias"] @ weights["attention_in"] + weights["attention_in_bias"]
@@ -113,7 +115,8 @@ class SASRecScorer(SequenceScorer):
         attention_in[:, : self._width] *= scale
         attention_in_bias[: self._width] *= scale
         return _Block(
-            average_shares=_average_shares(distances),
+            attention_bias=_by_distance(of_attention),
+            average_shares=_softmax(_by_distance(of_average[None])[0].copy()),
             average_gain=gain * weights["attention_norm"],
             attention_in=attention_in,
             attention_in_bias=attention_in_bias,
@@ -135,7 +138,7 @@ class SASRecScorer(SequenceScorer):
         split = np.ascontiguousarray(projected.reshape(batch, places, 3, self._heads, -1).transpose(2, 0, 3, 1, 4))
         query, key, value = split
         scores = query @ key.swapaxes(2, 3)  # [B, h, T, T]
-        scores += self._mask[:places, :places]
+        scores += block.attention_bias[:, :places, :places]
         shares = _softmax(scores)
         mixed = (shares @ value).transpose(0, 2, 1, 3).reshape(batch, places, width)
         outer: FloatArray = mixed @ block.attention_out
@@ -156,7 +159,7 @@ class SASRecScorer(SequenceScorer):
         key, value = split
         query = np.ascontiguousarray(query.reshape(batch, -1, self._heads, width // self._heads).swapaxes(1, 2))
         scores = query @ key.swapaxes(2, 3)  # [B, h, k, T]
-        scores += self._mask[lengths, :places][:, None]
+        scores += block.attention_bias[:, lengths, :places].swapaxes(0, 1)
         mixed = (_softmax(scores) @ value).swapaxes(1, 2).reshape(-1, width)
         newest: FloatArray = hidden[rows, lengths].reshape(-1, width) + mixed @ block.attention_out
         newest += block.attention_out_bias
@@ -173,7 +176,7 @@ def load(folder: Path) -> SASRecScorer:
     """
     names = PARAMETERS
     if (folder / "positions.npy").exists():
-        names = ("positions", *(name for name in PARAMETERS if not name.startswith("average")))
+        names = ("positions", *(name for name in PARAMETERS if name not in _OF_DISTANCES))
     saved = open_model(folder, names, number="heads")
     width, heads = saved.item_vectors.shape[1] - 1, saved.number
     if heads < 1 or width % heads:
@@ -202,12 +205,13 @@ def _forward(block: _Block, hidden: FloatArray) -> FloatArray:
     return outer
 
 
-def _average_shares(distances: FloatArray) -> FloatArray:
-    """Return what each place before counts in the moving average of a place, float32 [T, T], of float32 [T]."""
-    places = np.arange(len(distances))
-    back = places[:, None] - places
-    weights = np.where(back >= 0, AVERAGE_SCALE * distances[np.maximum(back, 0)], -np.inf)
-    return _softmax(weights.astype(np.float32))
+def _by_distance(parameters: FloatArray) -> FloatArray:
+    """Lay out what places count for each other, float32 [k, T, T], a view, of [k, T]; -inf for what comes later."""
+    places = parameters.shape[1]
+    later = np.full((len(parameters), places - 1), -np.inf, np.float32)
+    line = np.concatenate([np.float32(DISTANCE_SCALE) * parameters[:, ::-1], later], axis=1)
+    # The row of each place begins one further left in the line than that of the place before.
+    return sliding_window_view(line, places, axis=1)[:, ::-1]
 
 
 def _softmax(scores: FloatArray) -> FloatArray:

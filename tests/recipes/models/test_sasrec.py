@@ -53,17 +53,19 @@ def test_heads_that_do_not_divide_the_width_are_corrupt(both, tmp_path):
         load(tmp_path)
 
 
-def test_artifacts_from_before_there_were_moving_averages_are_served(both, tmp_path):
+def test_artifacts_from_before_distances_counted_are_served(both, tmp_path):
     arrays, network, scorer = both
     items = np.array([7, 3, 31, 12], np.int32)
     history = History(items, np.array([1, 2, 0, 1], np.uint8), np.cumsum([5, 900, 1, 40_000]))
     scorer.save(tmp_path)
-    for name in ("average_distances", "average_gain"):
+    for name in ("attention_distances", "average_distances", "average_gain"):
         (tmp_path / f"{name}.npy").unlink()
     places = np.random.default_rng(5).standard_normal((MAX_LENGTH + 1, WIDTH)).astype(np.float32)
     np.save(tmp_path / "positions.npy", places)
     # No item comes twice, so what its place adds might be a part of its embedding.
-    moved = {**arrays, "average_gain": np.zeros_like(arrays["average_gain"])}
+    moved = {**arrays}
+    for name in ("attention_distances", "average_gain"):
+        moved[name] = np.zeros_like(arrays[name])
     moved["item_embeddings"] = arrays["item_embeddings"].copy()
     moved["item_embeddings"][items] += places[1 : len(items) + 1]
     moved["start"] = arrays["start"] + places[0]
@@ -89,7 +91,7 @@ def test_how_far_back_a_step_is_counts():
     first, second = vectors(served(network, arrays)[2])
     assert not np.allclose(first, second, atol=1e-2)
     # Nothing else tells one block in which order older steps were.
-    arrays["average_distances"][:] = 0.0
+    arrays["attention_distances"][:] = arrays["average_distances"][:] = 0.0
     np.testing.assert_allclose(*vectors(served(network, arrays)[2]), atol=1e-4)
 
 
