@@ -138,16 +138,16 @@ def test_items_that_were_shown_lose_their_bonus(plain):
 def test_the_service_itself_explores_a_thousandth_of_what_it_recommends(plain):
     pipeline = pipeline_of(aged(plain, "managed"))
     assert isinstance(pipeline.explorer, RandomExploration)
-    ordinary = first(pipeline_of(plain), limit=25)
+    ordinary = first(pipeline_of(plain), limit=15)
     explored, places = 0, 0
-    for _ in range(2000):
-        scored = recommend(pipeline, user(1), limit=25)
-        places += 25
+    for _ in range(3000):
+        scored = recommend(pipeline, user(1), limit=15)
+        places += 15
         explored += len(scored.reasons)
         assert {int(scored.items[place]) for place in scored.reasons} <= set(NEW)
-        assert len(set(scored.items.tolist())) == 25
-        assert all(scored.items[place] == ordinary[place] for place in range(25) if place not in scored.reasons)
-        assert [score is None for score in scored.scores] == [place in scored.reasons for place in range(25)]
+        assert len(set(scored.items.tolist())) == 15
+        assert all(scored.items[place] == ordinary[place] for place in range(15) if place not in scored.reasons)
+        assert [score is None for score in scored.scores] == [place in scored.reasons for place in range(15)]
         assert set(pipeline.explored_candidates(scored)) == {item(new) for new in NEW if new in scored.items}
     assert explored / places == pytest.approx(0.001, rel=0.6)
     assert (pipeline.answer_counts.explored, pipeline.answer_counts.items) == (explored, places)
