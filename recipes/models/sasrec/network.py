@@ -8,7 +8,7 @@ Our deviations: the loss is a softmax over the catalogue; layers normalise their
 token stands before the first item, so that an empty history has a state too and predicts what users begin with; every
 item has a bias; what was done with an item and how much time passed since the step before are added to its embedding,
 as in HSTU (Zhai et al., "Actions Speak Louder than Words", ICML 2024), but as inputs instead of attention biases.
-Beside what the attention finds, each block adds a moving average of the steps before, weighed by how far back they are,
+Beside what the attention finds, each block adds a moving average of the steps so far, weighed by how far back they are,
 in the spirit of Mega (Ma et al., "Mega: Moving Average Equipped Gated Attention", ICLR 2023) and BSARec (Shin et al.,
 "An Attentive Inductive Bias for Sequential Recommendation beyond the Self-Attention", AAAI 2024). It knows the
 order of steps, and so does the attention, to whose scores a number is added for each distance (Raffel et al.,
@@ -33,10 +33,15 @@ from recipes.components.score_fusion.score import ScoreFusion
 from recipes.components.sequential_rules import SequentialRules
 from recipes.data.histories import FloatArray
 from recipes.models.sasrec.config import SASRecConfig
-from recipes.models.sasrec.score import BLOCK_PREFIXES, DISTANCE_SCALE, SASRecScorer
+from recipes.models.sasrec.score import BLOCK_PREFIXES, SASRecScorer
 from recipes.training.network import Parameters, Steps, draw_normal, drop, initial_step_parameters, normalise
 
 __all__ = ["SASRec"]
+
+#: What the parameters of distances count for in the scores of the attention, and in the logarithms of the weights of
+#: averages: steps of Adam are as large for all parameters, and these have further to go.
+_DISTANCE_SCALE = 4.0
+_OF_DISTANCES = ("attention_distances", "average_distances")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ class SASRec:
             "start": draw_normal(random, (width,), scale=width**-0.5 / 2),
             # What was read k steps ago begins with a weight of 1 / (k + 1), and half of the average is added.
             "average_distances": np.tile(
-                -np.log1p(np.arange(self.max_length + 1)).astype(np.float32) / DISTANCE_SCALE, (layers, 1)
+                -np.log1p(np.arange(self.max_length + 1)).astype(np.float32) / _DISTANCE_SCALE, (layers, 1)
             ),
             "average_gain": np.full((layers, width), 0.5, np.float32),
             "attention_distances": np.zeros((layers, self.heads, self.max_length + 1), np.float32),
@@ -117,6 +122,7 @@ class SASRec:
         hidden = drop(hidden, self.dropout, None if key is None else jax.random.fold_in(key, self.layers))
         sequences = jnp.cumsum(positions == 0, axis=1)  # a number for each
         allowed = (sequences[:, :, None] == sequences[:, None, :]) & jnp.tril(jnp.ones((positions.shape[1],) * 2, bool))
+        # A sequence has its places of a row side by side, so that distances within the row are those within it.
         places = jnp.arange(positions.shape[1])
         distances = jnp.maximum(places[:, None] - places, 0)
         blocks = {name: value for name, value in parameters.items() if name.startswith(BLOCK_PREFIXES)}
@@ -145,8 +151,13 @@ class SASRec:
         sequential_rules: SequentialRules,
     ) -> SASRecScorer:
         """Make the scorer that serves these parameters; see `Network.scorer`."""
+        scaled = {name: np.float32(_DISTANCE_SCALE) * parameters[name] for name in _OF_DISTANCES}
         return SASRecScorer(
-            item_vectors, parameters, heads=self.heads, score_fusion=score_fusion, sequential_rules=sequential_rules
+            item_vectors,
+            {**parameters, **scaled},
+            heads=self.heads,
+            score_fusion=score_fusion,
+            sequential_rules=sequential_rules,
         )
 
 
@@ -159,7 +170,7 @@ def _attention(block: Parameters, normed: Array, *, heads: int, allowed: Array, 
     projected = normed @ block["attention_in"] + block["attention_in_bias"]  # [B, T, 3d]
     query, key, value = jnp.split(projected.reshape(batch, places, 3 * heads, width // heads), 3, axis=2)
     scores = jnp.einsum("bthe,bshe->bhts", query, key) * (width // heads) ** -0.5
-    scores += DISTANCE_SCALE * block["attention_distances"][:, distances]
+    scores += _DISTANCE_SCALE * block["attention_distances"][:, distances]
     shares = jax.nn.softmax(jnp.where(allowed[:, None], scores, -jnp.inf), axis=-1)  # [B, h, T, T]
     mixed = jnp.einsum("bhts,bshe->bthe", shares, value).reshape(batch, places, width)
     return mixed @ block["attention_out"] + block["attention_out_bias"]
@@ -167,6 +178,6 @@ def _attention(block: Parameters, normed: Array, *, heads: int, allowed: Array, 
 
 def _moving_average(block: Parameters, normed: Array, *, allowed: Array, distances: Array) -> Array:
     """Average the states of the allowed places, bool [B, T, T], by their distances, int32 [T, T]: float32 [B, T, d]."""
-    logarithms = DISTANCE_SCALE * block["average_distances"][distances]  # [T, T]
+    logarithms = _DISTANCE_SCALE * block["average_distances"][distances]  # [T, T]
     shares = jax.nn.softmax(jnp.where(allowed, logarithms, -jnp.inf), axis=-1)  # [B, T, T]
     return jnp.einsum("bts,bsd->btd", shares, normed) * block["average_gain"]

@@ -22,11 +22,14 @@ from recipes.components.sequence_scorer import SequenceScorer, StepArrays, norma
 from recipes.components.sequential_rules import SequentialRules
 from recipes.data.histories import FloatArray
 
-__all__ = ["BLOCK_PREFIXES", "DISTANCE_SCALE", "PARAMETERS", "SASRecScorer", "load"]
+__all__ = ["BLOCK_PREFIXES", "PARAMETERS", "SASRecScorer", "load"]
 
-#: Arrays of the network besides the item vectors, in files of these names. Artifacts from before distances counted
-#: have none of the first, but vectors of places, `positions`.
-_OF_DISTANCES = ("attention_distances", "average_distances", "average_gain")
+#: What counts by distance: added to the scores of the attention, float32 [layers, heads, T]; logarithms of the weights
+#: of the moving averages, float32 [layers, T]; and what the averages are multiplied by, float32 [layers, d].
+_OF_DISTANCES: Final = ("attention_distances", "average_distances", "average_gain")
+
+#: Arrays of the network besides the item vectors, in files of these names. Artifacts from before distances counted have
+#: vectors of places, `positions`, float32 [T, d], instead of what counts by distance.
 PARAMETERS: Final[tuple[str, ...]] = (
     *_OF_DISTANCES, "actions", "gaps", "start",
     "attention_norm", "attention_norm_bias", "attention_in", "attention_in_bias", "attention_out", "attention_out_bias",
@@ -37,16 +40,12 @@ PARAMETERS: Final[tuple[str, ...]] = (
 #: What the names of those begin with that have a part for each block.
 BLOCK_PREFIXES: Final = ("average", "attention", "forward")
 
-#: What distances count for in the scores of the attention, and in the logarithms of the weights of averages: steps of
-#: Adam are as large for all parameters, and these have further to go.
-DISTANCE_SCALE: Final = 4.0
-
 
 @dataclass(frozen=True, slots=True)
 class _Block:
     """The folded weights of one transformer block, d wide; biases have the width of the product before them."""
 
-    attention_bias: FloatArray  # [h, T, T], a view: by distance, -inf for what comes later
+    distance_scores: FloatArray  # [h, T, T], a view: added to the attention's, -inf for what comes later
     average_shares: FloatArray  # [T, T], of what stands in each column in the average of each row
     average_gain: FloatArray  # [d]
     attention_in: FloatArray  # [d, 3d]
@@ -64,7 +63,7 @@ class SASRecScorer(SequenceScorer):
 
     Args:
         item_vectors: float32 [n_items, d + 1].
-        parameters: The arrays named in `PARAMETERS`; with `positions`, float32 [T, d], those of distances are not read.
+        parameters: The arrays named in `PARAMETERS`; or, without those of distances, `positions`, float32 [T, d].
         heads: Attention heads.
         score_fusion: Learnt on top of the network.
         sequential_rules: The rules that are fused with it.
@@ -115,7 +114,7 @@ class SASRecScorer(SequenceScorer):
         attention_in[:, : self._width] *= scale
         attention_in_bias[: self._width] *= scale
         return _Block(
-            attention_bias=_by_distance(of_attention),
+            distance_scores=_by_distance(of_attention),
             average_shares=_softmax(_by_distance(of_average[None])[0].copy()),
             average_gain=gain * weights["attention_norm"],
             attention_in=attention_in,
@@ -138,7 +137,7 @@ class SASRecScorer(SequenceScorer):
         split = np.ascontiguousarray(projected.reshape(batch, places, 3, self._heads, -1).transpose(2, 0, 3, 1, 4))
         query, key, value = split
         scores = query @ key.swapaxes(2, 3)  # [B, h, T, T]
-        scores += block.attention_bias[:, :places, :places]
+        scores += block.distance_scores[:, :places, :places]
         shares = _softmax(scores)
         mixed = (shares @ value).transpose(0, 2, 1, 3).reshape(batch, places, width)
         outer: FloatArray = mixed @ block.attention_out
@@ -159,7 +158,7 @@ class SASRecScorer(SequenceScorer):
         key, value = split
         query = np.ascontiguousarray(query.reshape(batch, -1, self._heads, width // self._heads).swapaxes(1, 2))
         scores = query @ key.swapaxes(2, 3)  # [B, h, k, T]
-        scores += block.attention_bias[:, lengths, :places].swapaxes(0, 1)
+        scores += block.distance_scores[:, lengths, :places].swapaxes(0, 1)
         mixed = (_softmax(scores) @ value).swapaxes(1, 2).reshape(-1, width)
         newest: FloatArray = hidden[rows, lengths].reshape(-1, width) + mixed @ block.attention_out
         newest += block.attention_out_bias
@@ -181,6 +180,7 @@ def load(folder: Path) -> SASRecScorer:
     width, heads = saved.item_vectors.shape[1] - 1, saved.number
     if heads < 1 or width % heads:
         raise CorruptArtifact(f"`heads.npy`: got {heads}, want a divisor of the width {width}")
+    _check_distances(saved.parameters, width=width, heads=heads)
     return (
         SASRecScorer(
             saved.item_vectors,
@@ -193,6 +193,22 @@ def load(folder: Path) -> SASRecScorer:
         .with_tables(context=saved.context, user_features=saved.user_features)
         .opened_from(folder)
     )
+
+
+def _check_distances(parameters: Mapping[str, FloatArray], *, width: int, heads: int) -> None:
+    """Raise `CorruptArtifact` where what tells the order of steps does not fit the rest."""
+    layers = len(parameters["attention_in"])
+    lengths = parameters["positions" if "positions" in parameters else "average_distances"].shape
+    places = max(lengths[0] if "positions" in parameters else lengths[-1], 2) if lengths else 2
+    fitting = {
+        "positions": (places, width),
+        "attention_distances": (layers, heads, places),
+        "average_distances": (layers, places),
+        "average_gain": (layers, width),
+    }
+    for name, shape in fitting.items():
+        if name in parameters and parameters[name].shape != shape:
+            raise CorruptArtifact(f"`{name}.npy`: got shape {parameters[name].shape}, want {shape}")
 
 
 def _forward(block: _Block, hidden: FloatArray) -> FloatArray:
@@ -209,7 +225,7 @@ def _by_distance(parameters: FloatArray) -> FloatArray:
     """Lay out what places count for each other, float32 [k, T, T], a view, of [k, T]; -inf for what comes later."""
     places = parameters.shape[1]
     later = np.full((len(parameters), places - 1), -np.inf, np.float32)
-    line = np.concatenate([np.float32(DISTANCE_SCALE) * parameters[:, ::-1], later], axis=1)
+    line = np.concatenate([parameters[:, ::-1], later], axis=1)
     # The row of each place begins one further left in the line than that of the place before.
     return sliding_window_view(line, places, axis=1)[:, ::-1]
 

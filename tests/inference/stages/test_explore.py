@@ -140,7 +140,7 @@ def test_the_service_itself_explores_a_thousandth_of_what_it_recommends(plain):
     assert isinstance(pipeline.explorer, RandomExploration)
     ordinary = first(pipeline_of(plain), limit=15)
     explored, places = 0, 0
-    for _ in range(3000):
+    for _ in range(3334):
         scored = recommend(pipeline, user(1), limit=15)
         places += 15
         explored += len(scored.reasons)

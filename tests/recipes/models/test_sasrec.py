@@ -1,5 +1,6 @@
 """User-Personalization passes the contract suite; its NumPy pass is what it claims."""
 
+import re
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -77,22 +78,71 @@ def test_artifacts_from_before_distances_counted_are_served(both, tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "again").embed_history(history), opened.embed_history(history))
 
 
-def test_how_far_back_a_step_is_counts():
+@pytest.mark.parametrize(
+    ("without", "counts"),
+    [
+        ((), True),
+        (("average_distances",), True),
+        (("attention_distances",), True),
+        (("average_distances", "attention_distances"), False),
+    ],
+)
+def test_attention_and_average_each_know_how_far_back_a_step_is(without, counts):
+    """Nothing else tells one block in which order older steps were."""
     network = SASRec(width=WIDTH, layers=1, heads=2, max_length=MAX_LENGTH, dropout=0.0)
     arrays = draw_parameters(network)
+    for name in without:
+        arrays[name][:] = 0.0
+    scorer = served(network, arrays)[2]
     items = np.arange(9, dtype=np.int32)
     swapped = items.copy()
     swapped[[2, 6]] = items[[6, 2]]
+    histories = (History(order, np.ones(9, np.uint8), np.zeros(9, np.int64)) for order in (items, swapped))
+    first, second = (scorer.embed_history(history) for history in histories)
+    assert np.allclose(first, second, atol=1e-4) != counts
 
-    def vectors(scorer):
-        histories = (History(order, np.ones(9, np.uint8), np.zeros(9, np.int64)) for order in (items, swapped))
-        return [scorer.embed_history(history) for history in histories]
 
-    first, second = vectors(served(network, arrays)[2])
-    assert not np.allclose(first, second, atol=1e-2)
-    # Nothing else tells one block in which order older steps were.
-    arrays["attention_distances"][:] = arrays["average_distances"][:] = 0.0
-    np.testing.assert_allclose(*vectors(served(network, arrays)[2]), atol=1e-4)
+def test_a_state_begins_with_half_of_an_average_that_decays_as_rules_do():
+    network = SASRec(width=WIDTH, layers=1, heads=1, max_length=MAX_LENGTH, dropout=0.0)
+    random = np.random.default_rng(3)
+    directions, biases = random.standard_normal((3, WIDTH)).astype(np.float32), np.zeros(3, np.float32)
+    arrays = network.initial_parameters(item_directions=directions, item_biases=biases, n_event_types=1, seed=0)
+    for name in ("attention_out", "forward_out"):
+        arrays[name][:] = 0.0  # nothing but the average
+    items = np.array([2, 0], np.int32)
+    history = History(items, np.zeros(2, np.uint8), np.zeros(2, np.int64))
+    states = network.states({name: jnp.asarray(value) for name, value in arrays.items()}, as_steps(history))
+
+    def normed(vectors):
+        centred = vectors - vectors.mean(axis=-1, keepdims=True)
+        return centred / np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + 1e-5)
+
+    before, newest = np.stack([arrays["start"], arrays["item_embeddings"][2]]), arrays["item_embeddings"][0]
+    shares = np.array([1 / 3, 1 / 2, 1])
+    average = shares @ normed(np.vstack([before, newest])) / shares.sum()
+    np.testing.assert_allclose(np.asarray(states)[0, -1], normed(newest + 0.5 * average), atol=1e-4)
+
+
+@pytest.mark.parametrize("both", [(2, 2)], indirect=True, ids=["2 blocks, 2 heads"])
+@pytest.mark.parametrize(
+    ("name", "shape", "wanted"),
+    [
+        ("attention_distances", (2, 1, MAX_LENGTH + 1), (2, 2, MAX_LENGTH + 1)),
+        ("attention_distances", (2, 2, MAX_LENGTH), (2, 2, MAX_LENGTH + 1)),
+        ("average_distances", (3, MAX_LENGTH + 1), (2, MAX_LENGTH + 1)),
+        ("average_distances", (2, MAX_LENGTH), (2, 2, MAX_LENGTH)),
+        ("average_distances", (), "want"),
+        ("average_distances", (2, 0), "want"),
+        ("average_gain", (WIDTH,), (2, WIDTH)),
+        ("positions", (MAX_LENGTH, WIDTH - 1), (MAX_LENGTH, WIDTH)),
+        ("positions", (), (2, WIDTH)),
+    ],
+)
+def test_what_tells_the_order_has_to_fit(both, tmp_path, name, shape, wanted):
+    both[2].save(tmp_path)
+    np.save(tmp_path / f"{name}.npy", np.zeros(shape, np.float32))
+    with pytest.raises(CorruptArtifact, match=re.escape(str(wanted))):
+        load(tmp_path)
 
 
 def test_what_was_done_with_an_item_tells_the_next():
