@@ -198,16 +198,17 @@ def load(folder: Path) -> SASRecScorer:
 def _check_distances(parameters: Mapping[str, FloatArray], *, width: int, heads: int) -> None:
     """Raise `CorruptArtifact` where what tells the order of steps does not fit the rest."""
     layers = len(parameters["attention_in"])
-    lengths = parameters["positions" if "positions" in parameters else "average_distances"].shape
-    places = max(lengths[0] if "positions" in parameters else lengths[-1], 2) if lengths else 2
-    fitting = {
-        "positions": (places, width),
-        "attention_distances": (layers, heads, places),
-        "average_distances": (layers, places),
-        "average_gain": (layers, width),
-    }
+    if "positions" in parameters:
+        fitting: dict[str, tuple[int, ...]] = {"positions": (*parameters["positions"].shape[:1], width)}
+    else:
+        places = parameters["average_distances"].shape[1:]
+        fitting = {
+            "average_distances": (layers, *places),
+            "attention_distances": (layers, heads, *places),
+            "average_gain": (layers, width),
+        }
     for name, shape in fitting.items():
-        if name in parameters and parameters[name].shape != shape:
+        if parameters[name].shape != shape:
             raise CorruptArtifact(f"`{name}.npy`: got shape {parameters[name].shape}, want {shape}")
 
 

@@ -125,7 +125,7 @@ def test_a_state_begins_with_half_of_an_average_that_decays_as_rules_do():
 
 @pytest.mark.parametrize("both", [(2, 2)], indirect=True, ids=["2 blocks, 2 heads"])
 @pytest.mark.parametrize(
-    ("name", "shape", "wanted"),
+    ("name", "shape", "expected"),
     [
         ("attention_distances", (2, 1, MAX_LENGTH + 1), (2, 2, MAX_LENGTH + 1)),
         ("attention_distances", (2, 2, MAX_LENGTH), (2, 2, MAX_LENGTH + 1)),
@@ -135,13 +135,13 @@ def test_a_state_begins_with_half_of_an_average_that_decays_as_rules_do():
         ("average_distances", (2, 0), "want"),
         ("average_gain", (WIDTH,), (2, WIDTH)),
         ("positions", (MAX_LENGTH, WIDTH - 1), (MAX_LENGTH, WIDTH)),
-        ("positions", (), (2, WIDTH)),
+        ("positions", (), (WIDTH,)),
     ],
 )
-def test_what_tells_the_order_has_to_fit(both, tmp_path, name, shape, wanted):
+def test_what_tells_the_order_has_to_fit(both, tmp_path, name, shape, expected):
     both[2].save(tmp_path)
     np.save(tmp_path / f"{name}.npy", np.zeros(shape, np.float32))
-    with pytest.raises(CorruptArtifact, match=re.escape(str(wanted))):
+    with pytest.raises(CorruptArtifact, match=re.escape(str(expected))):
         load(tmp_path)
 
 
