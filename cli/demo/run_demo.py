@@ -21,8 +21,6 @@ __all__ = ["Outcome", "load_data", "run_demo"]
 
 _MODEL: Final = "aws-user-personalization-v2"
 _BASELINE: Final = "aws-popularity-count"
-#: Enough for visibly good recommendations; without a limit a training stops by itself after two to three times as many.
-_EPOCHS: Final = 9
 _SHOWN_USERS: Final = 3
 _SHOWN_ITEMS: Final = 10
 _EVENT_COUNT: Final = 3
@@ -86,8 +84,8 @@ def run_demo(
         journey.import_csv({kind: f"s3://{_BUCKET}/{path.name}" for kind, path in files.items()})
     with timer.stage("train popularity", f"Solution version with {_BASELINE}"):
         baseline = journey.train(journey.create_solution("popularity", _BASELINE))
-    with timer.stage("train", f"Solution version with {_MODEL}, {_EPOCHS} epochs"):
-        solution = journey.create_solution("personal", _MODEL, hyperparameters={"epochs": _EPOCHS})
+    with timer.stage("train", f"Solution version with {_MODEL}"):
+        solution = journey.create_solution("personal", _MODEL)
         version = journey.train(solution)
     metrics, popular = journey.metrics(version), journey.metrics(baseline)
     console.print(metrics_table(metrics, popular))

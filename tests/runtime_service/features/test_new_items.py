@@ -78,7 +78,7 @@ def named(runtime, tmp_path_factory):
     loader = ModelLoader(store, cache=folder / "cache", index="exact")
     for recipe, settings in ((PERSONAL, SMALL), (SEMANTIC, {}), (SIMILAR, {})):
         declared = get_recipe(recipe)
-        scorer = make_fitter(declared, read_config(declared, settings), seed=5).fit(data)
+        scorer = make_fitter(declared, read_config(declared, settings), seed=2).fit(data)
         publish(store, f"artifacts/{recipe}", Fitted(recipe, scorer, data))
         runtime.models[recipe] = loader.load(f"artifacts/{recipe}")
     personal = runtime.models[PERSONAL]
