@@ -34,6 +34,8 @@ from inference.past_events import PAST_ITEMS, PastEvents
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.catalog import get_recipe
 from recipes.components.item_age import ItemAges
+from recipes.components.item_regression.score import ItemRegression
+from recipes.components.sequence_scorer import SequenceScorer
 from recipes.components.sequential_rules import SequentialRules
 from recipes.data.histories import FloatArray, Histories, ItemIndexes, offsets_of
 from recipes.data.training_data import Interactions, TrainingData
@@ -159,7 +161,9 @@ def _publish(store: Store, location: str, *, n_items: int, n_users: int, seed: i
     histories = _histories(trained, kinds, n_users=n_users, random=random)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        small.save(folder)
+        # What the small catalogue's items speak for says nothing of the planted ones.
+        assert isinstance(small, SequenceScorer)  # as those of the recipe are
+        small.with_regression(ItemRegression.nothing()).save(folder)
         vectors = plant_vectors(small.item_vectors, kinds, random)
         save_arrays(folder, {"item_vectors": vectors})
         SequentialRules.count(histories, n_items=n_items).save(folder)

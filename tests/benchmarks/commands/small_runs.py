@@ -138,27 +138,27 @@ SCALE = {
     "benchmarks.scale": (
         planted_artifacts,
         (
-            *("--items", "400", "--users", "200", "--workers", "1", "--rounds", "1", "--filters"),
+            *("--items", "450", "--users", "200", "--workers", "1", "--rounds", "1", "--filters"),
             *("--users-of-round", "4", "--repeats", "20", "--lanes", "2"),
         ),
     ),
     "benchmarks.extras": (
         planted_artifacts,
         (
-            *("--items", "400", "--users", "200", "--only", "answers", "--rounds", "1"),
+            *("--items", "450", "--users", "200", "--only", "answers", "--rounds", "1"),
             *("--users-of-round", "4", "--repeats", "20", "--lanes", "2"),
         ),
     ),
     "benchmarks.batch": (
         planted_artifacts,
         (
-            *("--items", "400", "--users", "200", "--lines", "600"),
+            *("--items", "450", "--users", "200", "--lines", "600"),
             *("--rounds", "1", "--processes", "1", "--many", "700"),
         ),
     ),
     "benchmarks.look_ups": (
         planted_artifacts,
-        ("--items", "400", "--users", "200", "--look-ups", "20", "--exact-users", "10"),
+        ("--items", "450", "--users", "200", "--look-ups", "20", "--exact-users", "10"),
     ),
     "benchmarks.request_steps": (
         None,
