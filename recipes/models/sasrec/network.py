@@ -41,7 +41,7 @@ __all__ = ["SASRec"]
 #: What the parameters of distances count for in the scores of the attention, and in the logarithms of the weights of
 #: averages: steps of Adam are as large for all parameters, and these have further to go.
 _DISTANCE_SCALE = 4.0
-_OF_DISTANCES = ("attention_distances", "average_distances")
+_SCALED = ("attention_distances", "average_distances")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class SASRec:
         sequential_rules: SequentialRules,
     ) -> SASRecScorer:
         """Make the scorer that serves these parameters; see `Network.scorer`."""
-        scaled = {name: np.float32(_DISTANCE_SCALE) * parameters[name] for name in _OF_DISTANCES}
+        scaled = {name: np.float32(_DISTANCE_SCALE) * parameters[name] for name in _SCALED}
         return SASRecScorer(
             item_vectors,
             {**parameters, **scaled},
